@@ -1,0 +1,278 @@
+// Package mqttclient keeps one MQTT connection alive: it connects, announces, reconnects with
+// jittered exponential backoff, and says goodbye at the end. It is the only user of paho.
+package mqttclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// ErrNotConnected is returned by Publish while there is no connection.
+var ErrNotConnected = errors.New("not connected to the broker")
+
+// Message is one received message. With ManualAck the handler's nil return acknowledges it.
+type Message struct {
+	Topic    string
+	Payload  []byte
+	QoS      byte
+	Retained bool
+}
+
+// Will is what the broker publishes for a client that vanished; QoS 1, never retained.
+type Will struct {
+	Topic   string
+	Payload []byte
+}
+
+// Subscription is a topic filter that is subscribed to after each connect.
+type Subscription struct {
+	Filter string
+	QoS    byte
+}
+
+// Config says how to connect. Brokers, ClientID and TLS are required.
+type Config struct {
+	Brokers  []string // mqtts://host:port, tried in order
+	ClientID string
+	TLS      *tls.Config
+	// Persistent keeps the session on the broker while the client is away.
+	Persistent    bool
+	Subscriptions []Subscription
+	// Will is asked for before each connection attempt; nil means none.
+	Will func() *Will
+	// OnMessage handles one message at a time, in order; it must not call Publish and wait. An error
+	// leaves a QoS 1 message unacknowledged, so that the broker sends it again after a reconnect.
+	OnMessage func(Message) error
+	// OnConnect runs after each connection once its subscriptions stand; OnLost when one breaks.
+	OnConnect func(ctx context.Context, c *Client)
+	OnLost    func(error)
+	// Goodbye runs before a clean disconnect, while the connection still stands.
+	Goodbye   func(ctx context.Context, c *Client)
+	KeepAlive time.Duration // default 30 s
+	Backoff   Backoff
+	Log       *slog.Logger
+}
+
+// Client is one connection that comes back. Create it with New, drive it with Run.
+type Client struct {
+	cfg Config
+
+	mu   sync.RWMutex
+	conn mqtt.Client // nil while disconnected
+}
+
+const (
+	connectTimeout   = 10 * time.Second
+	subscribeTimeout = 10 * time.Second
+	writeTimeout     = 10 * time.Second
+	goodbyeTimeout   = time.Second
+	// disconnectQuiesceMillis is how long paho lets work in flight finish after DISCONNECT.
+	disconnectQuiesceMillis = 100
+)
+
+// New returns a client that is not connected yet.
+func New(cfg Config) (*Client, error) {
+	if len(cfg.Brokers) == 0 {
+		return nil, errors.New("mqtt: no broker address")
+	}
+	for _, b := range cfg.Brokers {
+		u, err := url.Parse(b)
+		if err != nil || u.Host == "" || u.Scheme != "mqtts" && u.Scheme != "ssl" && u.Scheme != "tls" {
+			return nil, fmt.Errorf("mqtt: broker address %q is not mqtts://host:port", b)
+		}
+	}
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = 30 * time.Second
+	}
+	cfg.Backoff = cfg.Backoff.withDefaults()
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Client{cfg: cfg}, nil
+}
+
+// Run keeps the client connected until ctx ends, then says goodbye and disconnects. It returns nil
+// after a clean end; refused connections are retried for ever, because a registration may follow.
+func (c *Client) Run(ctx context.Context) error {
+	attempt := 0
+	for {
+		lost := make(chan error, 1)
+		conn, err := c.connect(ctx, lost)
+		if err == nil {
+			connectedAt := time.Now()
+			err = c.hold(ctx, conn, lost)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if time.Since(connectedAt) > c.cfg.Backoff.Max {
+				attempt = 0
+			}
+			if c.cfg.OnLost != nil {
+				c.cfg.OnLost(err)
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		delay := c.cfg.Backoff.Delay(attempt)
+		attempt++
+		c.cfg.Log.Info("mqtt connection is down", "client", c.cfg.ClientID, "error", err, "retry_in", delay.Round(time.Millisecond))
+		timer := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// connect makes one connection with its subscriptions.
+func (c *Client) connect(ctx context.Context, lost chan<- error) (mqtt.Client, error) {
+	opts := mqtt.NewClientOptions().
+		SetClientID(c.cfg.ClientID).
+		SetTLSConfig(c.cfg.TLS).
+		SetProtocolVersion(4).
+		SetCleanSession(!c.cfg.Persistent).
+		SetAutoReconnect(false).
+		SetConnectRetry(false).
+		SetConnectTimeout(connectTimeout).
+		SetWriteTimeout(writeTimeout).
+		SetKeepAlive(c.cfg.KeepAlive).
+		SetPingTimeout(c.cfg.KeepAlive / 2).
+		SetAutoAckDisabled(true).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
+	for _, b := range c.cfg.Brokers {
+		opts.AddBroker(b)
+	}
+	if c.cfg.Will != nil {
+		if w := c.cfg.Will(); w != nil {
+			opts.SetBinaryWill(w.Topic, w.Payload, 1, false)
+		}
+	}
+	opts.SetDefaultPublishHandler(c.handle)
+	conn := mqtt.NewClient(opts)
+	if err := wait(ctx, conn.Connect(), connectTimeout*time.Duration(len(c.cfg.Brokers))); err != nil {
+		conn.Disconnect(0)
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if len(c.cfg.Subscriptions) > 0 {
+		filters := make(map[string]byte, len(c.cfg.Subscriptions))
+		for _, s := range c.cfg.Subscriptions {
+			filters[s.Filter] = s.QoS
+		}
+		token := conn.SubscribeMultiple(filters, nil)
+		err := wait(ctx, token, subscribeTimeout)
+		if err == nil {
+			err = refusedFilter(token)
+		}
+		if err != nil {
+			conn.Disconnect(0)
+			return nil, fmt.Errorf("subscribe: %w", err)
+		}
+	}
+	return conn, nil
+}
+
+// subackFailure is the return code of a refused filter (MQTT 3.1.1, section 3.9.3).
+const subackFailure = 0x80
+
+func refusedFilter(token mqtt.Token) error {
+	if sub, ok := token.(*mqtt.SubscribeToken); ok {
+		for filter, code := range sub.Result() {
+			if code >= subackFailure {
+				return fmt.Errorf("the broker refuses %s", filter)
+			}
+		}
+	}
+	return nil
+}
+
+// hold lets others use the connection until it breaks or ctx ends.
+func (c *Client) hold(ctx context.Context, conn mqtt.Client, lost <-chan error) error {
+	c.mu.Lock()
+	c.conn = conn
+	c.mu.Unlock()
+	connCtx, cancel := context.WithCancel(ctx)
+	var announce sync.WaitGroup
+	if c.cfg.OnConnect != nil {
+		announce.Go(func() { c.cfg.OnConnect(connCtx, c) })
+	}
+	var err error
+	select {
+	case err = <-lost:
+	case <-ctx.Done():
+		if c.cfg.Goodbye != nil {
+			bye, done := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+			c.cfg.Goodbye(bye, c)
+			done()
+		}
+	}
+	cancel()
+	c.mu.Lock()
+	c.conn = nil
+	c.mu.Unlock()
+	conn.Disconnect(disconnectQuiesceMillis)
+	announce.Wait()
+	return err
+}
+
+func (c *Client) handle(_ mqtt.Client, m mqtt.Message) {
+	if c.cfg.OnMessage != nil {
+		msg := Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retained: m.Retained()}
+		if err := c.cfg.OnMessage(msg); err != nil {
+			c.cfg.Log.Debug("mqtt message is left unacknowledged", "topic", msg.Topic, "error", err)
+			return
+		}
+	}
+	m.Ack()
+}
+
+// Connected reports whether there is a connection right now.
+func (c *Client) Connected() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.conn != nil && c.conn.IsConnectionOpen()
+}
+
+// Publish sends a message and, at QoS 1 and 2, waits until the broker has acknowledged it. An error
+// means that it may or may not have arrived: send it again.
+func (c *Client) Publish(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error {
+	c.mu.RLock()
+	conn := c.conn
+	c.mu.RUnlock()
+	if conn == nil || !conn.IsConnectionOpen() {
+		return ErrNotConnected
+	}
+	if err := wait(ctx, conn.Publish(topic, qos, retain, payload), 0); err != nil {
+		return fmt.Errorf("publish on %s: %w", topic, err)
+	}
+	return nil
+}
+
+
+// wait waits for a token until ctx ends or limit (0: none) has passed.
+func wait(ctx context.Context, token mqtt.Token, limit time.Duration) error {
+	var timeout <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timeout:
+		return fmt.Errorf("no answer within %s", limit)
+	}
+}
