@@ -16,18 +16,19 @@ type Location struct {
 
 // Kiosk is a registered kiosk: what people decided about it, not what it reports.
 type Kiosk struct {
-	ID        int64 // small number given at registration; readings carry it as kiosk_id
-	Serial    string
-	Site      string
-	Tags      []string // sorted, without repeats
-	Model     string
-	Timezone  string    // IANA name; empty means UTC
-	Location  *Location // where it is assigned to stand; nil when nobody said
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	// RevokedAt is when its certificates were revoked; nil while it may connect. Certificates
-	// issued after it are good again.
-	RevokedAt *time.Time
+	ID       int64 // small number given at registration; readings carry it as kiosk_id
+	Serial   string
+	Site     string
+	Tags     []string // sorted, without repeats
+	Model    string
+	Timezone string    // IANA name; empty means UTC
+	Location *Location // where it is assigned to stand; nil when nobody said
+	// Generation is the lowest that a certificate of this kiosk may carry; a revocation adds one.
+	Generation int64
+	RevokedAt  *time.Time // when its certificates were revoked; nil once it has enrolled again
+	EnrolledAt *time.Time // when it last fetched a certificate
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
 }
 
 // KioskPatch changes those fields of a kiosk that are not nil.

@@ -8,15 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 // ErrNotConnected is returned by Publish while there is no connection.
 var ErrNotConnected = errors.New("not connected to the broker")
+
+// ErrRefused is what OnFailed gets when the broker answered but does not accept this client: its
+// identity is unknown, revoked, or of another authority.
+var ErrRefused = errors.New("the broker refuses this client")
 
 // Message is one received message. With ManualAck the handler's nil return acknowledges it.
 type Message struct {
@@ -54,6 +60,8 @@ type Config struct {
 	// OnConnect runs after each connection once its subscriptions stand; OnLost when one breaks.
 	OnConnect func(ctx context.Context, c *Client)
 	OnLost    func(error)
+	// OnFailed runs after each attempt that made no connection; see ErrRefused.
+	OnFailed func(error)
 	// Goodbye runs before a clean disconnect, while the connection still stands.
 	Goodbye   func(ctx context.Context, c *Client)
 	KeepAlive time.Duration // default 30 s
@@ -118,6 +126,8 @@ func (c *Client) Run(ctx context.Context) error {
 			if c.cfg.OnLost != nil {
 				c.cfg.OnLost(err)
 			}
+		} else if ctx.Err() == nil && c.cfg.OnFailed != nil {
+			c.cfg.OnFailed(err)
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -162,6 +172,9 @@ func (c *Client) connect(ctx context.Context, lost chan<- error) (mqtt.Client, e
 	conn := mqtt.NewClient(opts)
 	if err := wait(ctx, conn.Connect(), connectTimeout*time.Duration(len(c.cfg.Brokers))); err != nil {
 		conn.Disconnect(0)
+		if refused(err) {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	if len(c.cfg.Subscriptions) > 0 {
@@ -180,6 +193,16 @@ func (c *Client) connect(ctx context.Context, lost chan<- error) (mqtt.Client, e
 		}
 	}
 	return conn, nil
+}
+
+// refused tells an answer of the broker from a network failure. TLS 1.3 servers reject a client's
+// certificate after the handshake, by an alert.
+func refused(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, packets.ErrorRefusedNotAuthorised) ||
+		errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword) ||
+		errors.Is(err, packets.ErrorRefusedIDRejected) ||
+		errors.As(err, &op) && op.Op == "remote error"
 }
 
 // subackFailure is the return code of a refused filter (MQTT 3.1.1, section 3.9.3).
@@ -252,12 +275,21 @@ func (c *Client) Publish(ctx context.Context, topic string, qos byte, retain boo
 	if conn == nil || !conn.IsConnectionOpen() {
 		return ErrNotConnected
 	}
-	if err := wait(ctx, conn.Publish(topic, qos, retain, payload), 0); err != nil {
+	// paho blocks for up to writeTimeout while the network stalls; ctx must end the wait before that.
+	begun := make(chan mqtt.Token, 1)
+	go func() { begun <- conn.Publish(topic, qos, retain, payload) }()
+	var err error
+	select {
+	case token := <-begun:
+		err = wait(ctx, token, 0)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		return fmt.Errorf("publish on %s: %w", topic, err)
 	}
 	return nil
 }
-
 
 // wait waits for a token until ctx ends or limit (0: none) has passed.
 func wait(ctx context.Context, token mqtt.Token, limit time.Duration) error {

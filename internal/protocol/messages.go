@@ -136,6 +136,6 @@ type Status struct {
 // Admission is the retained message on an admission topic; an empty payload withdraws it.
 type Admission struct {
 	Serial string `json:"serial"`
-	// NotBefore is the earliest start of validity (Unix seconds) a certificate must have: earlier ones are revoked.
-	NotBefore int64 `json:"not_before,omitempty"`
+	// Generation is the lowest that the kiosk's certificate may carry; earlier ones are revoked.
+	Generation int64 `json:"generation"`
 }

@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"kioskfleet/admin/fleet"
+)
+
+func insertEvent(ctx context.Context, tx *sql.Tx, e fleet.Event) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO events (serial, at, kind, subject, from_, to_, reason, actor)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		e.Serial, millis(e.At), string(e.Kind), e.Subject, e.From, e.To, e.Reason, e.Actor)
+	return err
+}
+
+// AddEvents writes events in one transaction.
+func (s *Store) AddEvents(ctx context.Context, events []fleet.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return s.change(ctx, fmt.Sprintf("add %d events", len(events)), func(tx *sql.Tx) error {
+		for _, e := range events {
+			if err := insertEvent(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Events returns up to limit events of a kiosk with ids below before (0: from the newest), newest first.
+func (s *Store) Events(ctx context.Context, serial string, before int64, limit int) ([]fleet.Event, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id, serial, at, kind, subject, from_, to_, reason, actor FROM events
+		WHERE serial = $1 AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3`, serial, before, limit)
+	out, err := collect(rows, err, func(row scanner) (e fleet.Event, err error) {
+		var at int64
+		err = row.Scan(&e.ID, &e.Serial, &at, &e.Kind, &e.Subject, &e.From, &e.To, &e.Reason, &e.Actor)
+		e.At = fromMillis(at)
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("events of %s: %w", serial, err)
+	}
+	return out, nil
+}
+
+// Audit records that somebody did something to something.
+func (s *Store) Audit(ctx context.Context, now time.Time, actor, action, target, detail string) error {
+	return s.change(ctx, "audit "+action, func(tx *sql.Tx) error {
+		return audit(ctx, tx, now, actor, action, target, detail)
+	})
+}
+
+func audit(ctx context.Context, tx *sql.Tx, now time.Time, actor, action, target, detail string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO audit (at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5)`,
+		millis(now), actor, action, target, detail)
+	return err
+}

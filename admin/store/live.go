@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"kioskfleet/admin/fleet"
+)
+
+// SaveLive writes what is known of some kiosks right now, in one transaction, for the next start.
+func (s *Store) SaveLive(ctx context.Context, states []fleet.Live, now time.Time) error {
+	if len(states) == 0 {
+		return nil
+	}
+	return s.change(ctx, fmt.Sprintf("save the state of %d kiosks", len(states)), func(tx *sql.Tx) error {
+		// A kiosk deleted meanwhile gets no row.
+		stmt, err := tx.PrepareContext(ctx, `INSERT INTO kiosk_live (serial, state, written_at)
+			SELECT serial, $2, $3 FROM kiosks WHERE serial = $1
+			ON CONFLICT (serial) DO UPDATE SET state = excluded.state, written_at = excluded.written_at`)
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		for i := range states {
+			text, err := json.Marshal(&states[i])
+			if err != nil {
+				return err
+			}
+			if _, err := stmt.ExecContext(ctx, states[i].Serial, string(text), millis(now)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Live returns what SaveLive last wrote of every kiosk.
+func (s *Store) Live(ctx context.Context) ([]fleet.Live, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT state FROM kiosk_live`)
+	out, err := collect(rows, err, func(row scanner) (l fleet.Live, err error) {
+		var text string
+		if err := row.Scan(&text); err != nil {
+			return l, err
+		}
+		return l, json.Unmarshal([]byte(text), &l)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the state of kiosks: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,27 @@
+package telemetry
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrClosed is the answer of every method of a store after its Close.
+var ErrClosed = errors.New("the time-series store is closed")
+
+// RetryAfterError says that the store cannot be used now but, without anybody changing anything, may
+// be later: the server is unreachable, overloaded or asks to slow down. Any other error of opening a
+// store needs a person.
+type RetryAfterError struct {
+	After time.Duration // how long the server asks to wait; 0 when it did not say
+	Err   error
+}
+
+func (e *RetryAfterError) Error() string {
+	if e.After > 0 {
+		return fmt.Sprintf("%v (retry after %v)", e.Err, e.After)
+	}
+	return e.Err.Error()
+}
+
+func (e *RetryAfterError) Unwrap() error { return e.Err }

@@ -1,0 +1,61 @@
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/**
+ * A length of time in at most two units, as operators say it: "0.8 s", "42 s", "14 min",
+ * "3 h 12 min", "5 d 3 h". Negative lengths (a clock that lies) count as none.
+ */
+export function formatDuration(ms: number, locale: string): string {
+  const length = Math.max(0, ms);
+  if (length < 9_950) {
+    const seconds = new Intl.NumberFormat(locale, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+    return `${seconds.format(length / SECOND)} s`;
+  }
+  return formatAge(length);
+}
+
+/** The same in whole units, for what ticks once a second: "0 s", "42 s", "14 min". */
+export function formatAge(ms: number): string {
+  const age = Math.max(0, ms);
+  if (age < MINUTE) return `${Math.floor(age / SECOND)} s`;
+  if (age < HOUR) return `${Math.floor(age / MINUTE)} min`;
+  if (age < DAY) return pair(Math.floor(age / HOUR), 'h', Math.floor((age % HOUR) / MINUTE), 'min');
+  return pair(Math.floor(age / DAY), 'd', Math.floor((age % DAY) / HOUR), 'h');
+}
+
+/** Milliseconds between two rungs of a ladder: "+38 ms", "+1.2 s". */
+export function formatStep(ms: number, locale: string): string {
+  return ms < SECOND ? `+${Math.max(0, Math.round(ms))} ms` : `+${formatDuration(ms, locale)}`;
+}
+
+function pair(a: number, unitA: string, b: number, unitB: string): string {
+  return b === 0 ? `${a} ${unitA}` : `${a} ${unitA} ${b} ${unitB}`;
+}
+
+/** A moment as short as it can be: the time of today, else with the day, and the year when it is another. */
+export function formatMoment(at: number, now: number, locale: string, seconds = false): string {
+  const [date, today] = [new Date(at), new Date(now)];
+  const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+  if (seconds) clock.second = '2-digit';
+  if (date.toDateString() === today.toDateString()) return date.toLocaleTimeString(locale, clock);
+  const day: Intl.DateTimeFormatOptions = { day: 'numeric', month: 'short' };
+  if (date.getFullYear() !== today.getFullYear()) day.year = 'numeric';
+  return `${date.toLocaleDateString(locale, day)} ${date.toLocaleTimeString(locale, clock)}`;
+}
+
+/** A moment in full with its zone; with the kiosk's own zone after it where that is another one. */
+export function formatExact(at: number, locale: string, zone?: string): string {
+  const options: Intl.DateTimeFormatOptions = {
+    dateStyle: 'medium', timeStyle: 'long', hourCycle: 'h23',
+  } as Intl.DateTimeFormatOptions;
+  const here = new Date(at).toLocaleString(locale, options);
+  if (!zone || zone === Intl.DateTimeFormat().resolvedOptions().timeZone) return here;
+  try {
+    return `${here} · ${new Date(at).toLocaleString(locale, { ...options, timeZone: zone })} (${zone})`;
+  } catch {
+    // A zone that this browser does not know.
+    return here;
+  }
+}

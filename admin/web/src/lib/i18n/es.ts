@@ -1,0 +1,153 @@
+import type { Messages } from './catalogue';
+
+// Spanish as spoken to operators in Latin America and Spain alike: usted is avoided by impersonal forms.
+
+export const es: Messages = {
+  product: 'Kiosk Fleet',
+  nav: {
+    main: 'Principal', fleet: 'Flota', jump: 'Ir a', skip: 'Saltar al contenido', menu: 'Preferencias y cuenta',
+  },
+  verdict: { can_serve: 'Operativo', degraded: 'Degradado', cannot_serve: 'Fuera de servicio', unknown: 'Desconocido' },
+  tileVerdict: { can_serve: 'Operativos', degraded: 'Degradados', cannot_serve: 'Fuera de servicio', unknown: 'Sin conexión · desconocido' },
+  presence: { online: 'en línea', stale: 'sin datos', offline: 'sin conexión', never: 'nunca visto' },
+  presenceReason: {
+    reporting: 'enviando lecturas', never_seen: 'nunca se conectó', clean_disconnect: 'se desconectó en orden',
+    connection_lost: 'conexión perdida', no_data: 'conectado, pero sin datos', taken_over: 'reemplazado por otra conexión',
+    revoked: 'certificado revocado', admin_restart: 'no volvió desde el reinicio de la plataforma',
+  },
+  reason: {
+    printer_paper_jam: 'Impresora: papel atascado', printer_offline: 'Impresora: sin conexión', printer_low_ink: 'Impresora: poca tinta',
+    cash_full: 'Billetero: lleno', cash_error: 'Billetero: error', card_error: 'Lector de tarjetas: error',
+    no_payment: 'Ningún medio de pago funciona', blocked: 'Bloqueado', maintenance: 'En mantenimiento', restarting: 'Reiniciando',
+    updating: 'Actualizando', offline: 'Sin conexión', stale: 'Conectado, pero en silencio', never_seen: 'Nunca visto',
+  },
+  status: {
+    online: 'en línea', blocked: 'bloqueado', maintenance: 'mantenimiento', restarting: 'reiniciando', updating: 'actualizando',
+    offline: 'sin conexión', stale: 'sin datos', unknown: 'desconocido', ready: 'listo', low_ink: 'poca tinta', paper_jam: 'papel atascado',
+    full: 'lleno', error: 'error', can_serve: 'operativo', degraded: 'degradado', cannot_serve: 'fuera de servicio',
+    never: 'nunca visto',
+  },
+  metric: {
+    'environmental.temperature': 'Temperatura ambiente', 'environmental.humidity': 'Humedad',
+    'environmental.air_quality': 'Calidad del aire', 'hardware.cpu_temp': 'Temperatura de CPU', 'hardware.cpu_usage': 'Uso de CPU',
+    'hardware.ram_usage': 'Memoria en uso', 'hardware.disk_usage': 'Disco en uso', 'location.lat': 'Latitud',
+    'location.lng': 'Longitud', 'location.accuracy': 'Precisión de la posición', 'network.latency': 'Latencia',
+    'network.signal_strength': 'Señal', 'custom.paper_level': 'Papel restante', 'custom.ink_level': 'Tinta restante',
+    'custom.cash_level': 'Caja de efectivo', 'peripherals.printer_status': 'Impresora',
+    'peripherals.cash_acceptor': 'Billetero', 'peripherals.card_reader': 'Lector de tarjetas',
+  },
+  group: {
+    environmental: 'Ambiente', hardware: 'Hardware', network: 'Red', custom: 'Insumos y otros',
+    peripherals: 'Periféricos', location: 'Posición',
+  },
+  login: {
+    title: 'Iniciar sesión', username: 'Usuario', password: 'Contraseña', submit: 'Entrar', working: 'Entrando…',
+    wrong: 'El usuario o la contraseña no son correctos.',
+    wait: (seconds) => `Demasiados intentos. Hay que esperar ${seconds} s antes de probar otra vez.`,
+    hintBefore: '¿Primer inicio? La contraseña de', hintMiddle: 'está en', hintAfter: 'en el servidor.',
+    intro: 'Qué quioscos pueden atender ahora, y por qué los demás no.', showPassword: 'Mostrar contraseña', hidePassword: 'Ocultar contraseña',
+  },
+  live: {
+    live: 'en vivo', connecting: 'conectando…',
+    stale: (since) => `sin datos desde ${since}, reconectando`,
+    lostAloud: 'Se perdió la conexión en vivo; reconectando.', backAloud: 'La página está otra vez en vivo.',
+    help: 'Tiempo desde la última señal del servidor',
+  },
+  fleet: {
+    title: 'Flota', tiles: 'Quioscos por estado', list: 'Quioscos', map: 'Mapa', all: 'Todos los quioscos',
+    longest: 'el más antiguo', none: 'ninguno', lastHour: (n) => `${n} en la última hora`,
+    ofAll: (share) => `${share} del total`, filterBy: (verdict) => `Mostrar solo: ${verdict}`,
+    site: 'Sitio', allSites: 'Todos los sitios', noSite: 'Sin sitio', columns: 'Columnas', showMap: 'Mapa', showList: 'Lista',
+    count: (shown, all) => (shown === all ? `${all} quioscos` : `${shown} de ${all} quioscos`),
+    clear: 'Quitar filtros', worstFirst: 'Primero lo peor', sortBy: (column) => `Ordenar por ${column}`,
+    noMatch: 'Ningún quiosco coincide.', noMatchHint: 'Quitar los filtros o buscar otra cosa.',
+    empty: 'Todavía no hay quioscos', emptyBefore: 'Registrar uno, o ejecutar', emptyAfter: 'para simular algunos.',
+    loading: (loaded, total) => `Cargando ${loaded} de ${total}…`,
+    more: (n) => `+${n} más`, unplaced: (n) => `${n} sin posición conocida`,
+    worseAloud: (serial, verdict) => `${serial}: ${verdict}`,
+  },
+  column: {
+    verdict: 'Estado', serial: 'Serie', site: 'Sitio', reason: 'Motivo', since: 'Desde hace', presence: 'Presencia',
+    reading: 'Lectura', model: 'Modelo', version: 'Agente', tags: 'Etiquetas',
+    'hardware.cpu_temp': 'CPU', 'environmental.temperature': 'Ambiente', 'network.latency': 'Latencia',
+    'custom.paper_level': 'Papel', 'hardware.disk_usage': 'Disco', 'network.signal_strength': 'Señal',
+  },
+  map: {
+    label: 'Mapa de los quioscos; la lista al lado contiene los mismos', zoomIn: 'Acercar', zoomOut: 'Alejar',
+    fit: 'Ver todo', group: (n) => `${n} quioscos aquí; acercar`,
+  },
+  kiosk: {
+    site: 'Sitio', model: 'Modelo', agent: 'Agente', presence: 'Presencia', uptime: 'Encendido hace', skew: 'Desvío del reloj',
+    lastReading: 'Última lectura', interval: 'cada', since: 'desde hace', none: 'ninguno', unknown: 'desconocido', never: 'nunca',
+    tags: 'Etiquetas', ahead: (d) => `adelantado ${d}`, behind: (d) => `atrasado ${d}`, exactClock: 'en hora',
+    allWell: 'Todo funciona', noReason: 'Sin motivo indicado', now: 'Ahora', chart: 'Historial', peripherals: 'Periféricos',
+    timeline: 'Estados en el tiempo', commands: 'Comandos', events: 'Eventos', position: 'Posición',
+    notFound: (serial) => `No existe el quiosco ${serial}`,
+    notFoundHint: 'Puede que se haya eliminado o que la dirección tenga un error.', toFleet: 'A la flota',
+    noReading: 'Sin lecturas todavía. Los valores aparecen aquí con la primera.',
+    revoked: 'Sus certificados están revocados; debe inscribirse otra vez con un token.', registered: 'Registrado', changed: 'Estado',
+  },
+  tile: {
+    normal: (range) => `normal ${range}`, high: 'alto', low: 'bajo', open: (metric) => `Gráfico de ${metric}`,
+    from: (v) => `desde ${v}`, upTo: (v) => `hasta ${v}`,
+  },
+  chart: {
+    metric: 'Métrica', range: 'Período', last: 'último', min: 'mín', max: 'máx', mean: 'media', back: 'Volver a en vivo',
+    noData: 'Sin lecturas en este período.', hint: 'Arrastrar para ampliar, doble clic para ver todo', raw: 'cada lectura',
+    windows: (step) => `ventanas de ${step}: media con banda mín–máx`, limit: { min: 'normal desde', max: 'normal hasta' },
+    opening: 'El historial todavía se está abriendo; se intenta otra vez.', kioskTime: 'quiosco', label: (metric, serial) => `${metric} de ${serial} en el tiempo`,
+  },
+  command: {
+    names: {
+      block: 'Bloquear', unblock: 'Desbloquear', restart: 'Reiniciar', update: 'Actualizar', maintenance: 'Mantenimiento', ping: 'Ping',
+    },
+    maintenanceOn: 'Iniciar mantenimiento', maintenanceOff: 'Terminar mantenimiento', updateTo: (v) => `Actualizar a ${v}`,
+    updateButton: 'Actualizar…', actions: 'Comandos para este quiosco',
+    status: {
+      queued: 'en cola', sent: 'enviado', received: 'recibido', running: 'en curso', succeeded: 'ejecutado', failed: 'falló',
+      rejected: 'rechazado', expired: 'vencido', verified: 'verificado', unverified: 'sin verificar',
+    },
+    by: (actor) => `por ${actor}`, history: 'Anteriores', empty: 'Sin comandos todavía.',
+    emptyHint: 'Lo que se envía aparece aquí y avanza a la vista.', sentAloud: (name) => `${name}: enviado.`,
+    statusAloud: (name, status) => `${name}: ${status}.`, waits: (until) => `espera al quiosco hasta ${until}`,
+    unsupported: 'Este quiosco no entiende este comando.', ladder: 'Escalera de entrega', details: 'Detalles', error: 'Error', evidence: 'Evidencia',
+  },
+  confirm: {
+    cancel: 'Cancelar', kiosk: 'Quiosco',
+    block: { title: (s) => `¿Bloquear ${s}?`, text: 'Deja de atender clientes hasta que alguien lo desbloquee.' },
+    restart: { title: (s) => `¿Reiniciar ${s}?`, text: 'No puede atender mientras reinicia; se interrumpe a quien lo esté usando.' },
+    maintenance: { title: (s) => `¿Poner ${s} en mantenimiento?`, text: 'Deja de atender clientes hasta que termine el mantenimiento.' },
+    update: { title: (s) => `¿Actualizar ${s}?`, text: 'Instala la versión y reinicia; mientras tanto no puede atender.' },
+    version: 'Versión', versionHint: 'Vacío: la más nueva.', offline: 'No está conectado: recibe el comando si vuelve dentro de una hora.',
+  },
+  event: {
+    registered: 'Registrado', changed: 'Datos cambiados', enrolled: 'Certificado emitido', revoked: 'Certificados revocados',
+    joined: 'Conectado y anunciado', presence: 'Presencia', status: 'Estado', verdict: 'Servicio', command: 'Comando',
+    empty: 'Todavía no pasó nada.', more: 'Ver anteriores', fromTo: (from, to) => `${from} → ${to}`,
+  },
+  position: {
+    assigned: 'Asignada', reported: 'Informada', distance: 'Distancia', accuracy: (d) => `± ${d}`, unknown: 'desconocida',
+    away: 'más lejos de lo que explica su precisión',
+  },
+  palette: {
+    title: 'Ir a', placeholder: 'Quiosco, sitio o una acción de esta página', none: 'Nada encontrado.', kiosks: 'Quioscos', page: 'Esta página',
+    fleet: 'Ir a la flota', theme: (name) => `Tema: ${name}`, language: (name) => `Idioma: ${name}`, logout: 'Cerrar sesión',
+    only: (verdict) => `Flota: ${verdict}`,
+  },
+  search: { label: 'Buscar', placeholder: 'Buscar serie, sitio, modelo, etiqueta' },
+  menu: {
+    theme: 'Tema', language: 'Idioma', account: 'Cuenta', dark: 'Oscuro', light: 'Claro', system: 'Como el sistema', logout: 'Cerrar sesión',
+    role: { viewer: 'observador', technician: 'técnico', operator: 'operador', admin: 'administrador' },
+  },
+  error: {
+    unreachable: 'El servidor no responde.', unreachableHint: 'Comprobar que funciona y que hay conexión; la página lo intenta otra vez.',
+    forbidden: 'Sin permiso para esto.', forbiddenHint: 'Pedir a un administrador el rol necesario.',
+    unavailable: 'El servidor todavía no está listo.', unavailableHint: 'Está arrancando; la página lo intenta otra vez.',
+    other: 'No funcionó.', otherHint: 'Intentar otra vez. Si sigue igual, dar al administrador el id de la solicitud.',
+    loadFleet: 'No se pudieron cargar los quioscos.', loadKiosk: 'No se pudo cargar el quiosco.', loadChart: 'No se pudo cargar el historial.',
+    loadCommands: 'No se pudieron cargar los comandos.', loadEvents: 'No se pudieron cargar los eventos.',
+    send: (name) => `${name}: no se envió.`, requestId: 'Solicitud', retry: 'Intentar otra vez', dismiss: 'Cerrar',
+    pageMissing: 'Esta página no existe.', pageMissingHint: 'La dirección tiene un error o la página cambió de lugar.',
+  },
+  loading: 'Cargando…',
+};

@@ -1,0 +1,201 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mochi-mqtt/server/v2/listeners"
+
+	"kioskfleet/internal/pki"
+)
+
+const (
+	// connectDeadline is the time from accept to a complete CONNECT, TLS handshake included.
+	connectDeadline = 10 * time.Second
+	// maxPending bounds connections that have not sent CONNECT yet; more are closed at once, so that
+	// a flood of idle ones costs a bounded number of descriptors. Kiosks come back by their backoff.
+	maxPending = 4096
+	// acceptRetry spaces attempts after accept failed, for instance for want of descriptors.
+	acceptRetry = 50 * time.Millisecond
+)
+
+// conn is a connection whose handshake has proven an identity.
+type conn struct {
+	*tls.Conn
+	id       string
+	identity pki.Identity
+	since    time.Time
+	admitted func() // frees its place among the pending
+}
+
+// listener accepts TLS connections for mochi. Unlike mochi's own it gives each a deadline before
+// CONNECT, survives failing accepts, and makes the certificate's identity known.
+type listener struct {
+	id      string
+	addr    string
+	tls     *tls.Config
+	metrics *metrics
+
+	net     net.Listener
+	log     *slog.Logger
+	pending chan struct{}
+	serial  atomic.Uint64
+	start   int64
+	end     sync.Once
+	ended   chan struct{}
+	ready   chan struct{} // closed by allow; until then nobody is accepted
+	conns   sync.WaitGroup
+
+	mu   sync.Mutex
+	open map[net.Conn]struct{} // every accepted connection, nil once closed
+}
+
+func newListener(id, addr string, config *tls.Config, m *metrics) *listener {
+	return &listener{
+		id: id, addr: addr, tls: config, metrics: m,
+		pending: make(chan struct{}, maxPending),
+		start:   time.Now().UnixNano(),
+		ended:   make(chan struct{}),
+		ready:   make(chan struct{}),
+		open:    map[net.Conn]struct{}{},
+	}
+}
+
+// allow lets Serve accept connections.
+func (l *listener) allow() { close(l.ready) }
+
+// ID implements listeners.Listener.
+func (l *listener) ID() string { return l.id }
+
+// Protocol implements listeners.Listener.
+func (l *listener) Protocol() string { return "tls" }
+
+// Address implements listeners.Listener.
+func (l *listener) Address() string {
+	if l.net != nil {
+		return l.net.Addr().String()
+	}
+	return l.addr
+}
+
+// Init implements listeners.Listener: it opens the port.
+func (l *listener) Init(log *slog.Logger) (err error) {
+	l.log = log
+	l.net, err = net.Listen("tcp", l.addr)
+	return err
+}
+
+// Serve implements listeners.Listener.
+func (l *listener) Serve(establish listeners.EstablishFn) {
+	select {
+	case <-l.ready:
+	case <-l.ended:
+		return
+	}
+	for {
+		raw, err := l.net.Accept()
+		if err != nil {
+			select {
+			case <-l.ended:
+				return
+			case <-time.After(acceptRetry):
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			l.log.Error("accept failed, trying again", "error", err)
+			continue
+		}
+		select {
+		case l.pending <- struct{}{}:
+		default:
+			l.metrics.handshakes.WithLabelValues("too_many_pending").Inc()
+			_ = raw.Close()
+			continue
+		}
+		l.conns.Go(func() { l.handle(raw, establish) })
+	}
+}
+
+func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
+	var once sync.Once
+	release := func() { once.Do(func() { <-l.pending }) }
+	defer release()
+	defer raw.Close()
+	if !l.track(raw) {
+		return
+	}
+	defer l.untrack(raw)
+
+	deadline := time.Now().Add(connectDeadline)
+	_ = raw.SetDeadline(deadline)
+	secured := tls.Server(raw, l.tls)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	err := secured.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		l.metrics.handshakes.WithLabelValues("failed").Inc()
+		l.log.Debug("tls handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
+		return
+	}
+	identity, err := pki.IdentityOf(secured.ConnectionState().PeerCertificates[0])
+	if err != nil {
+		l.metrics.handshakes.WithLabelValues("bad_identity").Inc()
+		l.log.Debug("certificate refused", "remote", raw.RemoteAddr().String(), "error", err)
+		return
+	}
+	l.metrics.handshakes.WithLabelValues("ok").Inc()
+	c := &conn{Conn: secured, id: l.nextID(), identity: identity, since: time.Now().UTC(), admitted: release}
+	if err := establish(l.id, c); err != nil {
+		l.log.Debug("connection ended", "remote", raw.RemoteAddr().String(), "serial", identity.Serial, "error", err)
+	}
+}
+
+// nextID names a connection uniquely over restarts.
+func (l *listener) nextID() string {
+	return strconv.FormatInt(l.start, 36) + "-" + strconv.FormatUint(l.serial.Add(1), 36)
+}
+
+// Close implements listeners.Listener.
+func (l *listener) Close(closeClients listeners.CloseFn) {
+	l.end.Do(func() {
+		close(l.ended)
+		if l.net != nil {
+			_ = l.net.Close()
+		}
+		closeClients(l.id)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		// Those before CONNECT are unknown to mochi, which waits for them.
+		for c := range l.open {
+			_ = c.Close()
+		}
+		l.open = nil
+	})
+}
+
+func (l *listener) track(c net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open == nil {
+		return false
+	}
+	l.open[c] = struct{}{}
+	return true
+}
+
+func (l *listener) untrack(c net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+}
+
+// drain waits until every connection's goroutine has ended, those before CONNECT too.
+func (l *listener) drain() { l.conns.Wait() }
