@@ -137,3 +137,9 @@ func matches(pattern, serial string) bool {
 }
 
 func isNotFound(err error) bool { return errors.Is(err, fleet.ErrNotFound) }
+
+// TokenUsable reports whether a token can still enrol somebody at this platform.
+func (r *Registry) TokenUsable(ctx context.Context, token protocol.EnrollmentToken, hash string) bool {
+	t, err := r.store.EnrollmentToken(ctx, token.ID, hash)
+	return err == nil && token.CA == r.authority.Fingerprint() && r.clock().Before(t.ExpiresAt) && t.Uses < t.MaxUses
+}

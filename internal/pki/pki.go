@@ -202,3 +202,16 @@ func newSerialNumber() (*big.Int, error) {
 
 // clockAllowance is how far before now a certificate's validity starts, for peers whose clock is behind.
 const clockAllowance = time.Hour
+
+// Pool returns a pool of every certificate in a PEM text.
+func Pool(text []byte) (*x509.CertPool, error) {
+	certs, err := ParseCertificates(text)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range certs {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"sync"
+
+	"kioskfleet/admin/fleet"
+)
+
+// maxQueuedCommands bounds the steps of commands that wait for one slow client; then it is told to
+// load again.
+const maxQueuedCommands = 1000
+
+// Hub tells the clients of the live stream what changed. Kiosks and readings are noted by serial and
+// read when a client takes them, so a slow client gets the newest and never more than one per kiosk;
+// its memory is bounded by the fleet. All methods return at once and are safe for concurrent use.
+type Hub struct {
+	mu      sync.Mutex
+	clients map[*client]struct{}
+	closed  bool
+}
+
+// NewHub returns a Hub without clients.
+func NewHub() *Hub { return &Hub{clients: map[*client]struct{}{}} }
+
+// client is one open stream.
+type client struct {
+	serial string // only this kiosk; empty: all
+	wake   chan struct{}
+
+	mu       sync.Mutex
+	kiosks   map[string]struct{}
+	readings map[string]struct{}
+	removed  []string
+	commands []fleet.Command
+	resync   bool
+	done     bool
+}
+
+// delivery is what waits for a client.
+type delivery struct {
+	kiosks   map[string]struct{}
+	readings map[string]struct{}
+	removed  []string
+	commands []fleet.Command
+	resync   bool
+	done     bool // the server stops
+}
+
+// Kiosk tells that a kiosk's registration, presence, status or verdict changed.
+func (h *Hub) Kiosk(serial string) {
+	h.each(serial, func(c *client) { c.kiosks[serial] = struct{}{} })
+}
+
+// Reading tells that a kiosk has a new reading.
+func (h *Hub) Reading(serial string) {
+	h.each(serial, func(c *client) { c.readings[serial] = struct{}{} })
+}
+
+// Removed tells that a kiosk is no longer registered.
+func (h *Hub) Removed(serial string) {
+	h.each(serial, func(c *client) {
+		delete(c.kiosks, serial)
+		delete(c.readings, serial)
+		c.removed = append(c.removed, serial)
+	})
+}
+
+// Command tells that a command took a step.
+func (h *Hub) Command(command fleet.Command) {
+	h.each(command.Serial, func(c *client) {
+		if len(c.commands) >= maxQueuedCommands {
+			c.commands, c.resync = nil, true
+		}
+		if !c.resync {
+			c.commands = append(c.commands, command)
+		}
+	})
+}
+
+// Close ends every stream, so that the server can stop.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.each("", func(c *client) { c.done = true })
+}
+
+func (h *Hub) each(serial string, f func(*client)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.clients {
+		if serial != "" && c.serial != "" && c.serial != serial {
+			continue
+		}
+		c.mu.Lock()
+		f(c)
+		c.mu.Unlock()
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (h *Hub) join(serial string) *client {
+	c := &client{serial: serial, wake: make(chan struct{}, 1), kiosks: map[string]struct{}{}, readings: map[string]struct{}{}}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		c.done = true
+		c.wake <- struct{}{}
+	}
+	h.clients[c] = struct{}{}
+	return c
+}
+
+func (h *Hub) leave(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.clients, c)
+}
+
+// take returns what waits and forgets it.
+func (c *client) take() delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := delivery{c.kiosks, c.readings, c.removed, c.commands, c.resync, c.done}
+	if len(c.kiosks) > 0 {
+		c.kiosks = map[string]struct{}{}
+	}
+	if len(c.readings) > 0 {
+		c.readings = map[string]struct{}{}
+	}
+	c.removed, c.commands, c.resync = nil, nil, false
+	return d
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
+)
+
+// The interfaces below are what the API needs of the packages beside it; admin/app connects them.
+
+// Fault lets a package beside this one say which HTTP answer its own error deserves, without either
+// knowing the other: admin/app translates with Config.Classify.
+type Fault struct {
+	Status     int
+	Title      string
+	RetryAfter time.Duration // 0: none
+}
+
+// Registry is the registry of kiosks.
+type Registry interface {
+	Get(serial string) (*fleet.Kiosk, error)
+	All() []*fleet.Kiosk
+	Add(ctx context.Context, k fleet.Kiosk, actor string) (*fleet.Kiosk, error)
+	Change(ctx context.Context, serial string, p fleet.KioskPatch, actor string) (*fleet.Kiosk, error)
+	Revoke(ctx context.Context, serial, actor string) (*fleet.Kiosk, error)
+	Delete(ctx context.Context, serial, actor string) error
+}
+
+// Enrolment issues and redeems enrolment tokens.
+type Enrolment interface {
+	Create(ctx context.Context, pattern string, maxUses int, expiresIn time.Duration, actor string) (fleet.EnrollmentToken, string, error)
+	List(ctx context.Context) ([]fleet.EnrollmentToken, error)
+	Delete(ctx context.Context, id, actor string) error
+	Enroll(ctx context.Context, req protocol.EnrollRequest) (protocol.EnrollResponse, error)
+}
+
+// Presence tells what is so right now.
+type Presence interface {
+	Get(serial string) *fleet.Live
+}
+
+// Commands takes orders and answers for them.
+type Commands interface {
+	Send(ctx context.Context, serial string, name protocol.CommandName, params []byte, expiresIn time.Duration, key, actor string) (fleet.Command, error)
+}
+
+// History reads what is stored.
+type History interface {
+	Command(ctx context.Context, id string) (fleet.Command, error)
+	Commands(ctx context.Context, serial, before string, limit int) ([]fleet.Command, error)
+	Events(ctx context.Context, serial string, before int64, limit int) ([]fleet.Event, error)
+}
+
+// Range is a question for one metric of one kiosk; Step 0 asks for raw points.
+type Range struct {
+	Serial, Metric string
+	From, To       time.Time
+	Step           time.Duration
+	Aggregate      string
+}
+
+// Point is one value of a metric.
+type Point struct {
+	Time  time.Time
+	Value float64
+}
+
+// Series reads time series. Its errors are *fleet.ValidationError, or classified by Config.Classify.
+type Series interface {
+	Range(ctx context.Context, q Range) ([]Point, error)
+}
+
+// Auth says who makes a request.
+type Auth interface {
+	Login(ctx context.Context, name, password, remote string) (secret string, p fleet.Principal, err error)
+	Logout(ctx context.Context, secret string) error
+	BySession(ctx context.Context, secret string) (fleet.Principal, error)
+	ByToken(ctx context.Context, text string) (fleet.Principal, error)
+	CreateAPIToken(ctx context.Context, name string, scope fleet.Scope, expiresIn time.Duration, actor string) (fleet.APIToken, string, error)
+	APITokens(ctx context.Context) ([]fleet.APIToken, error)
+	DeleteAPIToken(ctx context.Context, id, actor string) error
+}
+
+// Check is one condition of readiness; nil means that it holds.
+type Check func(ctx context.Context) error

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"kioskfleet/internal/config"
+	"kioskfleet/internal/daemon"
+)
+
+// How operators reach the HTTP side.
+const (
+	TLSOff      = "off"      // plain HTTP, on loopback addresses only
+	TLSInternal = "internal" // a certificate of the platform's own CA
+	TLSFiles    = "files"    // certificate and key from files, read again when they change
+)
+
+// Where the broker and the time series are.
+const (
+	BrokerEmbedded = "embedded"
+	BrokerExternal = "external"
+
+	BackendEmbedded = "embedded"
+	BackendInfluxDB = "influxdb"
+)
+
+// Config is admin's configuration; configs/admin.yaml explains every key.
+type Config struct {
+	DataDir string   `key:"data_dir" usage:"folder of all data"`
+	Dev     bool     `key:"dev" usage:"development mode: writes tokens for the spawner into the data folder"`
+	Hosts   []string `key:"hosts" usage:"names and addresses that the server certificate covers; kiosks are told the first"`
+
+	HTTP struct {
+		Addr     string `key:"addr" usage:"address of page and API"`
+		TLS      string `key:"tls" usage:"off (loopback only), internal or files"`
+		CertFile string `key:"cert_file" usage:"PEM certificate chain for tls: files"`
+		KeyFile  string `key:"key_file" usage:"PEM key for tls: files"`
+	} `key:"http"`
+
+	Broker struct {
+		Mode   string `key:"mode" usage:"embedded or external"`
+		Kiosks struct {
+			Addr string `key:"addr" usage:"address of the kiosks' MQTT listener (mTLS)"`
+		} `key:"kiosks"`
+		URL       string   `key:"url" usage:"mqtts://host:port of the external broker"`
+		Advertise []string `key:"advertise" usage:"broker addresses told to kiosks; default from hosts and the listener's port"`
+	} `key:"broker"`
+
+	Telemetry struct {
+		Backend   string        `key:"backend" usage:"embedded or influxdb"`
+		Retention time.Duration `key:"retention" usage:"how long raw readings are kept by the embedded store"`
+		Window    time.Duration `key:"window" usage:"how late a reading may come"`
+	} `key:"telemetry"`
+
+	InfluxDB struct {
+		URL     string        `key:"url" usage:"address of InfluxDB"`
+		Token   string        `key:"token" usage:"token, or user:password for 1.8"`
+		Org     string        `key:"org" usage:"organisation, empty for 1.8"`
+		Bucket  string        `key:"bucket" usage:"bucket, or database for 1.8"`
+		Timeout time.Duration `key:"timeout" usage:"of one request"`
+	} `key:"influxdb"`
+
+	Admin struct {
+		Password string `key:"password" usage:"password of the user admin at the first start"`
+	} `key:"admin"`
+
+	PKI struct {
+		KioskValidity time.Duration `key:"kiosk_validity" usage:"validity of kiosks' certificates"`
+	} `key:"pki"`
+
+	Log daemon.Log `key:"log"`
+}
+
+// DefaultConfig starts with an empty folder and nothing else.
+func DefaultConfig() *Config {
+	c := &Config{DataDir: "data", Hosts: []string{"localhost", "127.0.0.1", "::1"}, Log: daemon.DefaultLog()}
+	c.HTTP.Addr, c.HTTP.TLS = "127.0.0.1:8080", TLSOff
+	c.Broker.Mode, c.Broker.Kiosks.Addr = BrokerEmbedded, ":8883"
+	c.Telemetry.Backend = BackendEmbedded
+	c.Telemetry.Retention = 30 * 24 * time.Hour
+	c.Telemetry.Window = 7 * 24 * time.Hour
+	c.InfluxDB.URL, c.InfluxDB.Bucket, c.InfluxDB.Timeout = "http://127.0.0.1:8086", "kioskfleet", 10*time.Second
+	c.PKI.KioskValidity = 365 * 24 * time.Hour
+	return c
+}
+
+var _ config.Validator = (*Config)(nil)
+
+// Validate returns every fault, each naming its key.
+func (c *Config) Validate() error {
+	var faults []error
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, fmt.Errorf(key+": "+format, args...))
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		for _, a := range allowed {
+			if value == a {
+				return
+			}
+		}
+		fault(key, "%q is unknown, use one of %s", value, strings.Join(allowed, ", "))
+	}
+	if c.DataDir == "" {
+		fault("data_dir", "must not be empty")
+	}
+	if len(c.Hosts) == 0 {
+		fault("hosts", "must name at least one host")
+	}
+	for _, h := range c.Hosts {
+		if h == "" || strings.ContainsAny(h, "/: \t") && net.ParseIP(h) == nil {
+			fault("hosts", "%q is neither a host name nor an IP address", h)
+		}
+	}
+	oneOf("http.tls", c.HTTP.TLS, TLSOff, TLSInternal, TLSFiles)
+	host, _, err := net.SplitHostPort(c.HTTP.Addr)
+	switch {
+	case err != nil:
+		fault("http.addr", "%q is not host:port", c.HTTP.Addr)
+	case c.HTTP.TLS == TLSOff && !loopback(host):
+		fault("http.addr", "%s is not a loopback address and http.tls is off: set http.tls to internal or files, or listen on 127.0.0.1", c.HTTP.Addr)
+	}
+	if c.HTTP.TLS == TLSFiles && (c.HTTP.CertFile == "" || c.HTTP.KeyFile == "") {
+		fault("http.tls", "files needs http.cert_file and http.key_file")
+	}
+	oneOf("broker.mode", c.Broker.Mode, BrokerEmbedded, BrokerExternal)
+	if _, _, err := net.SplitHostPort(c.Broker.Kiosks.Addr); err != nil {
+		fault("broker.kiosks.addr", "%q is not host:port", c.Broker.Kiosks.Addr)
+	}
+	if c.Broker.Mode == BrokerExternal && !strings.HasPrefix(c.Broker.URL, "mqtts://") {
+		fault("broker.url", "%q is not mqtts://host:port, which broker.mode external needs", c.Broker.URL)
+	}
+	oneOf("telemetry.backend", c.Telemetry.Backend, BackendEmbedded, BackendInfluxDB)
+	if c.Telemetry.Retention < time.Hour {
+		fault("telemetry.retention", "must be at least 1h")
+	}
+	if c.Telemetry.Window < time.Minute || c.Telemetry.Window > c.Telemetry.Retention {
+		fault("telemetry.window", "must be from 1m to telemetry.retention")
+	}
+	if c.PKI.KioskValidity < time.Hour {
+		fault("pki.kiosk_validity", "must be at least 1h")
+	}
+	if p := c.Admin.Password; p != "" && len(p) < 10 {
+		fault("admin.password", "must have at least 10 characters")
+	}
+	return errors.Join(faults...)
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// path returns a path inside the data folder.
+func (c *Config) path(parts ...string) string {
+	return filepath.Join(append([]string{c.DataDir}, parts...)...)
+}

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kioskfleet/admin/api"
+	"kioskfleet/admin/command"
+	"kioskfleet/admin/fleet"
+	"kioskfleet/admin/presence"
+	"kioskfleet/internal/protocol"
+)
+
+// live is ingest's live side: presence first, then the commands that wait for what it shows.
+type live struct {
+	tracker *presence.Tracker
+	ladder  *command.Ladder
+}
+
+func (l *live) Reading(ctx context.Context, r *fleet.Reading) {
+	l.tracker.Reading(r)
+	l.ladder.Reported(ctx, r.Serial)
+}
+
+func (l *live) Joined(ctx context.Context, serial, connection string, j protocol.Join, at time.Time) {
+	l.tracker.Joined(serial, connection, j, at)
+	l.ladder.Joined(ctx, serial, j)
+}
+
+func (l *live) Bye(_ context.Context, serial, connection string, b protocol.Bye, at time.Time) {
+	l.tracker.Bye(serial, connection, b, at)
+}
+
+func (l *live) Acked(ctx context.Context, serial string, a protocol.Ack, _ time.Time) {
+	l.ladder.Acked(ctx, serial, a)
+}
+
+func (l *live) Connection(_ context.Context, e fleet.ConnectionEvent) { l.tracker.Connection(e) }
+
+// tellHub passes a kiosk's change on to the live stream.
+func tellHub(hub *api.Hub) presence.Observer {
+	return func(c presence.Change) {
+		serial := c.New.Serial
+		if c.Reading {
+			hub.Reading(serial)
+		}
+		if c.Old == nil || len(c.Events) > 0 || c.Old.Status != c.New.Status || len(c.Old.Reasons) != len(c.New.Reasons) {
+			hub.Kiosk(serial)
+		}
+	}
+}
+
+// followRegistry lets the parts that hold state about kiosks follow the registry.
+func (a *App) followRegistry(serial string, k *fleet.Kiosk) {
+	if k == nil {
+		a.tracker.Forget(serial)
+		a.ladder.Forget(serial)
+		a.hub.Removed(serial)
+		a.link.forget(serial)
+		return
+	}
+	a.tracker.SetRevoked(serial, k.RevokedAt != nil)
+	a.link.admit(k)
+	a.hub.Kiosk(serial)
+}
+
+// fleetCollector counts kiosks by presence and verdict when metrics are scraped.
+type fleetCollector struct {
+	app       *App
+	presences *prometheus.Desc
+	verdicts  *prometheus.Desc
+}
+
+func newFleetCollector(a *App) *fleetCollector {
+	return &fleetCollector{
+		app:       a,
+		presences: prometheus.NewDesc("kioskfleet_kiosks", "Registered kiosks by presence.", []string{"presence"}, nil),
+		verdicts:  prometheus.NewDesc("kioskfleet_kiosks_by_verdict", "Registered kiosks by verdict.", []string{"verdict"}, nil),
+	}
+}
+
+func (c *fleetCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- c.presences
+	out <- c.verdicts
+}
+
+func (c *fleetCollector) Collect(out chan<- prometheus.Metric) {
+	presences, verdicts := map[fleet.Presence]int{}, map[fleet.Verdict]int{}
+	for _, k := range c.app.registry.All() {
+		l := c.app.tracker.Get(k.Serial)
+		presences[l.Presence]++
+		verdicts[l.Verdict]++
+	}
+	for _, p := range fleet.Presences() {
+		out <- prometheus.MustNewConstMetric(c.presences, prometheus.GaugeValue, float64(presences[p]), string(p))
+	}
+	for _, v := range fleet.Verdicts() {
+		out <- prometheus.MustNewConstMetric(c.verdicts, prometheus.GaugeValue, float64(verdicts[v]), string(v))
+	}
+}

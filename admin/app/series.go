@@ -1,0 +1,113 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kioskfleet/admin/api"
+	"kioskfleet/admin/auth"
+	"kioskfleet/admin/command"
+	"kioskfleet/admin/fleet"
+	"kioskfleet/admin/telemetry"
+	"kioskfleet/admin/telemetry/embedded"
+	"kioskfleet/admin/telemetry/influx"
+	"kioskfleet/internal/protocol"
+)
+
+// openSeries opens the configured time-series store.
+func openSeries(ctx context.Context, cfg *Config, metrics prometheus.Registerer, log *slog.Logger) (telemetry.Store, error) {
+	if cfg.Telemetry.Backend == BackendInfluxDB {
+		return influx.Open(ctx, influx.Config{
+			URL: cfg.InfluxDB.URL, Token: cfg.InfluxDB.Token, Org: cfg.InfluxDB.Org, Bucket: cfg.InfluxDB.Bucket,
+			Timeout: cfg.InfluxDB.Timeout, Logger: log,
+		})
+	}
+	return embedded.Open(embedded.Config{
+		Dir: cfg.path("telemetry"), Retention: cfg.Telemetry.Retention, OutOfOrderWindow: cfg.Telemetry.Window,
+		Logger: log, Registerer: metrics,
+	})
+}
+
+// rejectedReadings picks the readings that the store refused for good.
+func rejectedReadings(err error) map[int]string {
+	var rejected *telemetry.RejectedError
+	if !errors.As(err, &rejected) {
+		return nil
+	}
+	out := make(map[int]string, len(rejected.Rejected))
+	for _, r := range rejected.Rejected {
+		out[r.Index] = r.Reason
+	}
+	return out
+}
+
+// openingPause is how long to wait for a store that is still opening.
+const openingPause = 500 * time.Millisecond
+
+func retryAfter(err error) time.Duration {
+	var later *telemetry.RetryAfterError
+	switch {
+	case errors.As(err, &later):
+		return later.After
+	case errors.Is(err, telemetry.ErrNotReady):
+		return openingPause
+	}
+	return 0
+}
+
+// series lets the API ask the time-series store.
+type series struct{ store telemetry.Store }
+
+// Range implements api.Series.
+func (s series) Range(ctx context.Context, q api.Range) ([]api.Point, error) {
+	query := telemetry.Query{
+		Metric: q.Metric, Serials: []string{q.Serial}, From: q.From, To: q.To, Step: q.Step, Aggregate: telemetry.Aggregate(q.Aggregate),
+	}
+	if err := query.Check(); err != nil {
+		return nil, err
+	}
+	found, err := s.store.Range(ctx, query)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	points := make([]api.Point, len(found[0].Points))
+	for i, p := range found[0].Points {
+		points[i] = api.Point(p)
+	}
+	return points, nil
+}
+
+// classify gives the API the HTTP answers for errors of packages that it does not know.
+func classify(err error) (api.Fault, bool) {
+	var later *telemetry.RetryAfterError
+	var tooMany *auth.TooManyError
+	switch {
+	case errors.As(err, &tooMany):
+		return api.Fault{Status: http.StatusTooManyRequests, Title: "Too many attempts", RetryAfter: tooMany.After}, true
+	case errors.Is(err, telemetry.ErrTooLarge):
+		return api.Fault{Status: http.StatusUnprocessableEntity, Title: "Range too large"}, true
+	case errors.Is(err, telemetry.ErrNotReady):
+		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Time series are still opening", RetryAfter: time.Second}, true
+	case errors.As(err, &later):
+		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Time-series store not available", RetryAfter: max(later.After, time.Second)}, true
+	}
+	return api.Fault{}, false
+}
+
+// commands lets the API give orders.
+type commands struct{ ladder *command.Ladder }
+
+// Send implements api.Commands.
+func (c commands) Send(ctx context.Context, serial string, name protocol.CommandName, params []byte, expiresIn time.Duration, key, actor string) (fleet.Command, error) {
+	sent, err := c.ladder.Send(ctx, command.Request{Serial: serial, Name: name, Params: params, ExpiresIn: expiresIn, Key: key, Actor: actor})
+	if err != nil {
+		return sent, fmt.Errorf("command %s of %s: %w", name, serial, err)
+	}
+	return sent, nil
+}
