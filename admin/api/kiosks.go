@@ -219,18 +219,22 @@ func (s *Server) listEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var before int64
+	var before struct {
+		At time.Time `json:"t"`
+		ID int64     `json:"i"`
+	}
 	if err := cursor(c, &before); err != nil {
 		return err
 	}
-	events, err := s.cfg.History.Events(c.Request().Context(), k.Serial, before, max+1)
+	events, err := s.cfg.History.Events(c.Request().Context(), k.Serial, before.At, before.ID, max+1)
 	if err != nil {
 		return err
 	}
 	out := page[eventView]{Items: []eventView{}}
 	if len(events) > max {
 		events = events[:max]
-		out.NextCursor = makeCursor(events[max-1].ID)
+		before.At, before.ID = events[max-1].At, events[max-1].ID
+		out.NextCursor = makeCursor(before)
 	}
 	for _, e := range events {
 		out.Items = append(out.Items, viewEvent(e))

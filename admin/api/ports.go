@@ -50,7 +50,7 @@ type Commands interface {
 type History interface {
 	Command(ctx context.Context, id string) (fleet.Command, error)
 	Commands(ctx context.Context, serial, before string, limit int) ([]fleet.Command, error)
-	Events(ctx context.Context, serial string, before int64, limit int) ([]fleet.Event, error)
+	Events(ctx context.Context, serial string, before time.Time, id int64, limit int) ([]fleet.Event, error)
 }
 
 // Range is a question for one metric of one kiosk; Step 0 asks for raw points.

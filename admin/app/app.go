@@ -156,11 +156,11 @@ func (f publisherFunc) Publish(ctx context.Context, topic string, qos byte, reta
 func (a *App) openLink(authority *pki.Authority, certificate func() (*tls.Certificate, error), metrics prometheus.Registerer) error {
 	in := func() *ingest.Ingest { return a.ingest }
 	if a.cfg.Broker.Mode == BrokerExternal {
-		l, err := newExternal(a.cfg, authority, a.registry, in, time.Now(), a.log)
+		l, err := newOuterBroker(a.cfg, authority, a.registry, in, time.Now(), a.log)
 		a.link = l
 		return err
 	}
-	l, err := newEmbedded(a.cfg, certificate, authority.Pool(), a.registry, in, metrics, a.log)
+	l, err := newInnerBroker(a.cfg, certificate, authority.Pool(), a.registry, in, metrics, a.log)
 	if err != nil {
 		return err
 	}

@@ -40,8 +40,8 @@ type link interface {
 
 var errNoBroker = errors.New("the broker is not connected")
 
-// embedded is a broker in this process.
-type embedded struct {
+// innerBroker is a broker in this process.
+type innerBroker struct {
 	server *server.Server
 	log    *slog.Logger
 
@@ -49,7 +49,7 @@ type embedded struct {
 	serving bool
 }
 
-func newEmbedded(cfg *Config, certificate func() (*tls.Certificate, error), roots *x509.CertPool, reg *registry.Registry, in func() *ingest.Ingest, metrics prometheus.Registerer, log *slog.Logger) (*embedded, error) {
+func newInnerBroker(cfg *Config, certificate func() (*tls.Certificate, error), roots *x509.CertPool, reg *registry.Registry, in func() *ingest.Ingest, metrics prometheus.Registerer, log *slog.Logger) (*innerBroker, error) {
 	s, err := server.New(server.Config{
 		Addr: cfg.Broker.Kiosks.Addr, Certificate: certificate, Roots: roots,
 		Admissions: reg, Sink: &sink{in, log}, Log: log, Metrics: metrics,
@@ -57,23 +57,23 @@ func newEmbedded(cfg *Config, certificate func() (*tls.Certificate, error), root
 	if err != nil {
 		return nil, fmt.Errorf("broker.kiosks.addr %s: %w", cfg.Broker.Kiosks.Addr, err)
 	}
-	return &embedded{server: s, log: log}, nil
+	return &innerBroker{server: s, log: log}, nil
 }
 
-func (e *embedded) Publish(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error {
+func (e *innerBroker) Publish(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error {
 	return e.server.Publish(ctx, topic, qos, retain, payload)
 }
 
 // admit ends the connections of a kiosk whose certificates were revoked; the broker asks the registry
 // about everybody who comes.
-func (e *embedded) admit(k *fleet.Kiosk) {
+func (e *innerBroker) admit(k *fleet.Kiosk) {
 	if k.RevokedAt != nil {
 		e.server.Disconnect(k.Serial)
 	}
 }
 
 // forget ends the connections of a kiosk that is no longer registered and removes its retained status.
-func (e *embedded) forget(serial string) {
+func (e *innerBroker) forget(serial string) {
 	e.server.Disconnect(serial)
 	for _, ch := range []protocol.Channel{protocol.ChannelStatus, protocol.ChannelConfig} {
 		if err := e.server.Publish(context.Background(), protocol.Topic(serial, ch), 1, true, nil); err != nil {
@@ -82,7 +82,7 @@ func (e *embedded) forget(serial string) {
 	}
 }
 
-func (e *embedded) run(ctx context.Context) error {
+func (e *innerBroker) run(ctx context.Context) error {
 	if err := e.server.Serve(); err != nil {
 		return err
 	}
@@ -92,13 +92,13 @@ func (e *embedded) run(ctx context.Context) error {
 	return e.server.Close()
 }
 
-func (e *embedded) setServing(v bool) {
+func (e *innerBroker) setServing(v bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.serving = v
 }
 
-func (e *embedded) ready() error {
+func (e *innerBroker) ready() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.serving {
@@ -107,7 +107,7 @@ func (e *embedded) ready() error {
 	return nil
 }
 
-func (e *embedded) addresses(host string) []string {
+func (e *innerBroker) addresses(host string) []string {
 	_, port, err := net.SplitHostPort(e.server.Addr())
 	if err != nil {
 		return nil
@@ -145,9 +145,9 @@ func (s *sink) connection(e fleet.ConnectionEvent) {
 	}
 }
 
-// external is a broker of its own: admin is a client with a persistent session, and what it has not
+// outerBroker is a broker of its own: admin is a client with a persistent session, and what it has not
 // taken stays there. Admissions are told by retained messages.
-type external struct {
+type outerBroker struct {
 	client   *mqttclient.Client
 	url      string
 	registry *registry.Registry
@@ -166,12 +166,12 @@ const (
 	platformValidity = 397 * 24 * time.Hour
 )
 
-func newExternal(cfg *Config, authority *pki.Authority, reg *registry.Registry, in func() *ingest.Ingest, now time.Time, log *slog.Logger) (*external, error) {
+func newOuterBroker(cfg *Config, authority *pki.Authority, reg *registry.Registry, in func() *ingest.Ingest, now time.Time, log *slog.Logger) (*outerBroker, error) {
 	cert, err := authority.IssuePlatform(platformValidity, now)
 	if err != nil {
 		return nil, err
 	}
-	e := &external{url: cfg.Broker.URL, registry: reg, log: log, pending: map[string]*fleet.Kiosk{}, wake: make(chan struct{}, 1)}
+	e := &outerBroker{url: cfg.Broker.URL, registry: reg, log: log, pending: map[string]*fleet.Kiosk{}, wake: make(chan struct{}, 1)}
 	var subscriptions []mqttclient.Subscription
 	for _, f := range protocol.FilterFromKiosks() {
 		subscriptions = append(subscriptions, mqttclient.Subscription{Filter: f, QoS: 1})
@@ -194,23 +194,23 @@ func newExternal(cfg *Config, authority *pki.Authority, reg *registry.Registry, 
 	return e, nil
 }
 
-func (e *external) Publish(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error {
+func (e *outerBroker) Publish(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, externalPatience)
 	defer cancel()
 	return e.client.Publish(ctx, topic, qos, retain, payload)
 }
 
-func (e *external) admit(k *fleet.Kiosk) { e.queue(k.Serial, k) }
+func (e *outerBroker) admit(k *fleet.Kiosk) { e.queue(k.Serial, k) }
 
-func (e *external) forget(serial string) { e.queue(serial, nil) }
+func (e *outerBroker) forget(serial string) { e.queue(serial, nil) }
 
-func (e *external) admitAll() {
+func (e *outerBroker) admitAll() {
 	for _, k := range e.registry.All() {
 		e.queue(k.Serial, k)
 	}
 }
 
-func (e *external) queue(serial string, k *fleet.Kiosk) {
+func (e *outerBroker) queue(serial string, k *fleet.Kiosk) {
 	e.mu.Lock()
 	e.pending[serial] = k
 	e.mu.Unlock()
@@ -220,7 +220,7 @@ func (e *external) queue(serial string, k *fleet.Kiosk) {
 	}
 }
 
-func (e *external) run(ctx context.Context) error {
+func (e *outerBroker) run(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- e.client.Run(ctx) }()
 	for {
@@ -243,7 +243,7 @@ func (e *external) run(ctx context.Context) error {
 	}
 }
 
-func (e *external) queueNothing() {
+func (e *outerBroker) queueNothing() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
@@ -251,7 +251,7 @@ func (e *external) queueNothing() {
 }
 
 // publishAdmissions publishes what is pending; false means that some of it is to be tried again.
-func (e *external) publishAdmissions(ctx context.Context) bool {
+func (e *outerBroker) publishAdmissions(ctx context.Context) bool {
 	e.mu.Lock()
 	pending := e.pending
 	e.pending = map[string]*fleet.Kiosk{}
@@ -274,11 +274,11 @@ func (e *external) publishAdmissions(ctx context.Context) bool {
 	return ok
 }
 
-func (e *external) ready() error {
+func (e *outerBroker) ready() error {
 	if !e.client.Connected() {
 		return errNoBroker
 	}
 	return nil
 }
 
-func (e *external) addresses(string) []string { return []string{e.url} }
+func (e *outerBroker) addresses(string) []string { return []string{e.url} }

@@ -17,6 +17,7 @@ import (
 	"kioskfleet/admin/telemetry"
 	"kioskfleet/admin/telemetry/embedded"
 	"kioskfleet/admin/telemetry/influx"
+	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/protocol"
 )
 
@@ -30,7 +31,7 @@ func openSeries(ctx context.Context, cfg *Config, metrics prometheus.Registerer,
 	}
 	return embedded.Open(embedded.Config{
 		Dir: cfg.path("telemetry"), Retention: cfg.Telemetry.Retention, OutOfOrderWindow: cfg.Telemetry.Window,
-		Logger: log, Registerer: metrics,
+		Logger: daemon.AtLeast(log, slog.LevelWarn), Registerer: metrics, // its reports of each replayed segment are no news
 	})
 }
 

@@ -66,7 +66,9 @@ func (t *tool) enrollTokens() *cobra.Command {
 		},
 	}
 	return group("enroll-token", "Issue, list and withdraw enrolment tokens", create, list,
-		t.withdraw("enrolment token", func(ctx context.Context, o *app.Offline, id, actor string) error { return o.Kiosks.DeleteToken(ctx, id, actor) }))
+		t.withdraw("enrolment token", func(ctx context.Context, o *app.Offline, id, actor string) error {
+			return o.Kiosks.DeleteToken(ctx, id, actor)
+		}))
 }
 
 type apiTokenOut struct {
@@ -120,7 +122,9 @@ func (t *tool) apiTokens() *cobra.Command {
 		},
 	}
 	return group("api-token", "Issue, list and withdraw API tokens", create, list,
-		t.withdraw("API token", func(ctx context.Context, o *app.Offline, id, actor string) error { return o.Users.DeleteAPIToken(ctx, id, actor) }))
+		t.withdraw("API token", func(ctx context.Context, o *app.Offline, id, actor string) error {
+			return o.Users.DeleteAPIToken(ctx, id, actor)
+		}))
 }
 
 func (t *tool) withdraw(what string, f func(ctx context.Context, o *app.Offline, id, actor string) error) *cobra.Command {

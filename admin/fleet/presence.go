@@ -123,10 +123,16 @@ func (l *Live) Uptime(now time.Time) time.Duration {
 	return now.Sub(l.BootedAt)
 }
 
-// ReportedState returns the state of the last reading, or empty.
+// ReportedState returns the state of the last reading, or empty. That a kiosk was restarting or
+// updating is over once it has come back with a new session.
 func (l *Live) ReportedState() protocol.State {
-	if l.LastReading == nil {
+	r := l.LastReading
+	if r == nil {
 		return ""
 	}
-	return l.LastReading.Status
+	passing := r.Status == protocol.StateRestarting || r.Status == protocol.StateUpdating
+	if passing && l.Session != "" && r.Session != l.Session {
+		return protocol.StateOnline
+	}
+	return r.Status
 }

@@ -96,27 +96,39 @@ func (o *Outflow) Run(ctx context.Context) error {
 	}
 }
 
-// Finish writes what is left; call it when nothing changes any more.
+// Finish writes what is left; call it when nothing changes any more. The broker is gone by then, and
+// the next start publishes every status anew.
 func (o *Outflow) Finish(ctx context.Context) {
-	o.flush(ctx)
+	o.writeEvents(ctx)
 	o.save(ctx)
 }
 
 func (o *Outflow) flush(ctx context.Context) {
 	o.mu.Lock()
-	events, status, dropped := o.events, o.status, o.dropped
-	o.events, o.status, o.dropped = nil, map[string]struct{}{}, 0
+	status := o.status
+	o.status = map[string]struct{}{}
 	o.mu.Unlock()
-	if dropped > 0 {
-		o.log.Error("events dropped, the database does not take them", "events", dropped)
-	}
 	for serial := range status {
+		if ctx.Err() != nil {
+			return
+		}
 		if err := o.publish(ctx, serial); err != nil {
 			o.log.Warn("status not published, trying again", "serial", serial, "error", err)
 			o.mu.Lock()
 			o.status[serial] = struct{}{}
 			o.mu.Unlock()
 		}
+	}
+	o.writeEvents(ctx)
+}
+
+func (o *Outflow) writeEvents(ctx context.Context) {
+	o.mu.Lock()
+	events, dropped := o.events, o.dropped
+	o.events, o.dropped = nil, 0
+	o.mu.Unlock()
+	if dropped > 0 {
+		o.log.Error("events dropped, the database does not take them", "events", dropped)
 	}
 	if err := o.store.AddEvents(ctx, events); err != nil {
 		o.log.Error("events not written, trying again", "events", len(events), "error", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 
 	"kioskfleet/admin/fleet"
@@ -31,10 +32,15 @@ func (s *Store) AddEvents(ctx context.Context, events []fleet.Event) error {
 	})
 }
 
-// Events returns up to limit events of a kiosk with ids below before (0: from the newest), newest first.
-func (s *Store) Events(ctx context.Context, serial string, before int64, limit int) ([]fleet.Event, error) {
+// Events returns up to limit events of a kiosk, newest first: those before the one at that time with
+// that id, or from the newest when before is zero.
+func (s *Store) Events(ctx context.Context, serial string, before time.Time, id int64, limit int) ([]fleet.Event, error) {
+	at := int64(math.MaxInt64)
+	if !before.IsZero() {
+		at = millis(before)
+	}
 	rows, err := s.read.QueryContext(ctx, `SELECT id, serial, at, kind, subject, from_, to_, reason, actor FROM events
-		WHERE serial = $1 AND ($2 = 0 OR id < $2) ORDER BY id DESC LIMIT $3`, serial, before, limit)
+		WHERE serial = $1 AND (at, id) < ($2, $3) ORDER BY at DESC, id DESC LIMIT $4`, serial, at, id, limit)
 	out, err := collect(rows, err, func(row scanner) (e fleet.Event, err error) {
 		var at int64
 		err = row.Scan(&e.ID, &e.Serial, &at, &e.Kind, &e.Subject, &e.From, &e.To, &e.Reason, &e.Actor)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -191,7 +190,7 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 	if sink := h.server.cfg.Sink; sink != nil {
 		cause := cl.StopCause()
 		sink.Disconnected(c.describe(), Ending{
-			At:        time.Now().UTC(),
+			At:        now(),
 			Clean:     errors.Is(cause, packets.CodeDisconnect),
 			TakenOver: errors.Is(cause, packets.ErrSessionTakenOver),
 			Shutdown:  h.server.closing(),
@@ -247,7 +246,7 @@ func (h *hook) OnPublishDropped(cl *mqtt.Client, pk packets.Packet) {
 }
 
 func (h *hook) message(cl *mqtt.Client, pk packets.Packet, will bool) Message {
-	m := Message{Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Will: will, ReceivedAt: time.Now().UTC()}
+	m := Message{Payload: pk.Payload, QoS: pk.FixedHeader.Qos, Will: will, ReceivedAt: now()}
 	m.Serial, m.Channel, _ = protocol.ParseTopic(pk.TopicName)
 	if c, ok := cl.Net.Conn.(*conn); ok {
 		m.ConnectionID = c.id

@@ -152,7 +152,7 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 		return
 	}
 	l.metrics.handshakes.WithLabelValues("ok").Inc()
-	c := &conn{Conn: secured, id: l.nextID(), identity: identity, since: time.Now().UTC(), admitted: release}
+	c := &conn{Conn: secured, id: l.nextID(), identity: identity, since: now(), admitted: release}
 	if err := establish(l.id, c); err != nil {
 		l.log.Debug("connection ended", "remote", raw.RemoteAddr().String(), "serial", identity.Serial, "error", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
 )
@@ -138,7 +139,7 @@ func New(cfg Config) (*Server, error) {
 		ClientNetReadBufferSize:  1024,
 		ClientNetWriteBufferSize: 1024,
 		SysTopicResendInterval:   sysTopicSeconds,
-		Logger:                   quietLogger(cfg.Log),
+		Logger:                   daemon.AtLeast(cfg.Log, slog.LevelError), // it warns about each odd packet, with its payload
 	})
 	s.hook = newHook(s)
 	if err := s.mqtt.AddHook(s.hook, nil); err != nil {
@@ -237,29 +238,6 @@ func (s *Server) Disconnect(serial string) {
 	}
 }
 
-// quietLogger lets through what is worth an operator's eye: mochi warns about each odd packet, with
-// its payload.
-func quietLogger(log *slog.Logger) *slog.Logger {
-	return slog.New(&levelFilter{Handler: log.Handler(), min: slog.LevelError}).With("part", "mochi")
-}
-
-type levelFilter struct {
-	slog.Handler
-	min slog.Level
-}
-
-func (f *levelFilter) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= f.min && f.Handler.Enabled(ctx, l)
-}
-
-func (f *levelFilter) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &levelFilter{f.Handler.WithAttrs(attrs), f.min}
-}
-
-func (f *levelFilter) WithGroup(name string) slog.Handler {
-	return &levelFilter{f.Handler.WithGroup(name), f.min}
-}
-
 // platformRoom is how many messages may be in flight to the platform's session before kiosks are
 // held back; the rest of its queue is for those already past the check.
 const platformRoom = platformQueue - 1024
@@ -292,3 +270,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // sessionSeparator joins a kiosk's serial and its client id where they differ; it cannot be in a serial.
 const sessionSeparator = "/"
+
+// now is the time in the resolution that the platform keeps.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

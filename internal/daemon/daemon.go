@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -20,31 +19,6 @@ import (
 
 // Version is the platform's version; the build sets it with -ldflags -X.
 var Version = "dev"
-
-// Log is the part of a configuration that says how to log.
-type Log struct {
-	Level  string `key:"level" usage:"debug, info, warn or error"`
-	Format string `key:"format" usage:"text or json"`
-}
-
-// DefaultLog logs text at level info.
-func DefaultLog() Log { return Log{Level: "info", Format: "text"} }
-
-// Logger returns a logger that writes to w, or an error that names the key at fault.
-func (l Log) Logger(w io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
-		return nil, fmt.Errorf("log.level: %q is not debug, info, warn or error", l.Level)
-	}
-	opts := &slog.HandlerOptions{Level: level}
-	switch l.Format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, opts)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, opts)), nil
-	}
-	return nil, fmt.Errorf("log.format: %q is not text or json", l.Format)
-}
 
 // Program describes one program with configuration C.
 type Program[C any] struct {

@@ -39,7 +39,7 @@ CREATE TABLE events (
     reason  TEXT    NOT NULL,
     actor   TEXT    NOT NULL
 );
-CREATE INDEX events_by_kiosk ON events (serial, id);
+CREATE INDEX events_by_kiosk ON events (serial, at, id);
 
 CREATE TABLE commands (
     id              TEXT    PRIMARY KEY, -- UUIDv7, so ids grow with time

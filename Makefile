@@ -1,0 +1,55 @@
+# Kiosk Fleet. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X kioskfleet/internal/daemon.Version=$(VERSION)
+PROGRAMS := admin broker kiosk spawner
+
+WEB := admin/web
+WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public -type f 2>/dev/null) $(WEB)/index.html $(WEB)/vite.config.ts $(WEB)/package.json admin/api/openapi.yaml
+WEB_BUILT := $(WEB)/dist/index.html
+WEB_MODULES := $(WEB)/node_modules/.package-lock.json
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kioskfleet
+GOLANGCI := $(CACHE)/bin/golangci-lint-2.15.0
+
+.PHONY: help build run test bench lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: $(WEB_BUILT) ## build the page and the programs into bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./,$(PROGRAMS))
+
+run: build ## start admin and ten simulated kiosks; data in ./data; Ctrl-C stops both
+	@exec scripts/run.sh
+
+test: $(WEB_BUILT) ## install what the tests need and run them all
+	scripts/install-test-tools.sh
+	cd $(WEB) && npm run --silent check && npm test --silent
+	go vet ./...
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./,$(PROGRAMS))
+	go test -race -timeout 20m ./...
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+lint: $(GOLANGCI) ## run the linters
+	$(GOLANGCI) run ./...
+
+clean: ## remove what was built; data and caches stay
+	rm -rf bin $(WEB)/node_modules
+	find $(WEB)/dist -mindepth 1 ! -name .gitkeep -delete
+
+$(WEB_MODULES): $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --no-audit --no-fund
+	@touch $@
+
+$(WEB_BUILT): $(WEB_MODULES) $(WEB_SOURCES)
+	cd $(WEB) && npm run --silent build
+	@touch $@
+
+$(GOLANGCI):
+	mkdir -p $(dir $@)
+	dir=$$(mktemp -d) && cd $$dir && GOBIN=$$dir go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv golangci-lint $@ && rm -rf $$dir
