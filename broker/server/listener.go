@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	// connectDeadline is the time from accept to a complete CONNECT, TLS handshake included.
 	connectDeadline = 10 * time.Second
 	// maxPending bounds connections that have not sent CONNECT yet; more are closed at once, so that
 	// a flood of idle ones costs a bounded number of descriptors. Kiosks come back by their backoff.
@@ -38,10 +37,11 @@ type conn struct {
 // listener accepts TLS connections for mochi. Unlike mochi's own it gives each a deadline before
 // CONNECT, survives failing accepts, and makes the certificate's identity known.
 type listener struct {
-	id      string
-	addr    string
-	tls     *tls.Config
-	metrics *metrics
+	id       string
+	addr     string
+	tls      *tls.Config
+	deadline time.Duration // from accept to CONNECT
+	metrics  *metrics
 
 	net     net.Listener
 	log     *slog.Logger
@@ -57,9 +57,9 @@ type listener struct {
 	open map[net.Conn]struct{} // every accepted connection, nil once closed
 }
 
-func newListener(id, addr string, config *tls.Config, m *metrics) *listener {
+func newListener(id, addr string, config *tls.Config, deadline time.Duration, m *metrics) *listener {
 	return &listener{
-		id: id, addr: addr, tls: config, metrics: m,
+		id: id, addr: addr, tls: config, deadline: deadline, metrics: m,
 		pending: make(chan struct{}, maxPending),
 		start:   time.Now().UnixNano(),
 		ended:   make(chan struct{}),
@@ -134,7 +134,7 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	}
 	defer l.untrack(raw)
 
-	deadline := time.Now().Add(connectDeadline)
+	deadline := time.Now().Add(l.deadline)
 	_ = raw.SetDeadline(deadline)
 	secured := tls.Server(raw, l.tls)
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)

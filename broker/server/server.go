@@ -82,8 +82,10 @@ type Config struct {
 	// held back while the platform's own session is absent or full.
 	Sink    Sink
 	Storage *Storage // nil: everything in memory
-	Log     *slog.Logger
-	Metrics prometheus.Registerer // nil: not registered
+	// ConnectDeadline is the time from accept to a complete CONNECT, TLS handshake included; default 10 s.
+	ConnectDeadline time.Duration
+	Log             *slog.Logger
+	Metrics         prometheus.Registerer // nil: not registered
 }
 
 const (
@@ -117,6 +119,9 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ConnectDeadline <= 0 {
+		cfg.ConnectDeadline = connectDeadline
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, closed: make(chan struct{}), metrics: newMetrics(cfg.Metrics)}
 
@@ -155,7 +160,7 @@ func New(cfg Config) (*Server, error) {
 		ClientAuth:     tls.RequireAndVerifyClientCert,
 		ClientCAs:      cfg.Roots,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cfg.Certificate() },
-	}, s.metrics)
+	}, cfg.ConnectDeadline, s.metrics)
 	if err := s.mqtt.AddListener(s.listener); err != nil {
 		s.stopHooks()
 		return nil, fmt.Errorf("broker: %w", err)
