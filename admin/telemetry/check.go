@@ -14,6 +14,11 @@ import (
 // maxTime is the last instant a store takes: InfluxDB keeps times as int64 nanoseconds.
 var maxTime = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// maxAhead is how far a reading's time may be ahead of its receipt. Ingest allows minutes; this is the
+// last line of defence, for one point in the far future makes the embedded store take everybody
+// else's for too old.
+const maxAhead = time.Hour
+
 // RefusalOf returns why no store would take the reading, or "" when it is fit to be stored. Ingest has
 // checked all of this before; the adapters ask again because serials, sites and metrics end up in
 // labels, line protocol and query texts.
@@ -26,6 +31,9 @@ func RefusalOf(r *fleet.Reading) string {
 	}
 	if r.Time.UnixMilli() < 0 || !r.Time.Before(maxTime) {
 		return fmt.Sprintf("time %s is not between 1970 and 2262", r.Time.Format(time.RFC3339))
+	}
+	if ahead := r.Time.Sub(r.ReceivedAt); ahead > maxAhead && !r.ReceivedAt.IsZero() {
+		return fmt.Sprintf("time %s is %v ahead of its receipt", r.Time.Format(time.RFC3339), ahead)
 	}
 	for i := range r.Values {
 		v := &r.Values[i]

@@ -1,0 +1,81 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
+
+	"kioskfleet/admin/fleet"
+	"kioskfleet/admin/telemetry"
+)
+
+// checkEvery is how many readings or points pass between two looks at the context.
+const checkEvery = 1024
+
+// Append stores the numeric values of the readings in one transaction.
+//
+// Errors: *telemetry.RejectedError for readings that are older than the out-of-order window, that are
+// not valid, or that have another value for a stored time; a rejected reading may keep those of its
+// values that were not at fault. After any other error nothing was stored. Two values for one time are
+// not always noticed; then the one stored first stays.
+func (s *Store) Append(ctx context.Context, readings []fleet.Reading) error {
+	release, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer release()
+
+	var rejected []telemetry.Rejection
+	var list []*cachedSeries
+	appender := s.db.Appender(ctx)
+	for i := range readings {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			return s.abandon(appender, len(readings), ctx.Err())
+		}
+		reason := telemetry.RefusalOf(&readings[i])
+		if reason == "" {
+			list = s.cache.lookup(&readings[i], list[:0])
+			if reason, err = appendReading(appender, &readings[i], list); err != nil {
+				return s.abandon(appender, len(readings), err)
+			}
+		}
+		if reason != "" {
+			rejected = append(rejected, telemetry.Rejection{Index: i, Reason: reason})
+		}
+	}
+	if err := appender.Commit(); err != nil { // it has rolled back by itself
+		return fmt.Errorf("append %d readings: %w", len(readings), err)
+	}
+	if rejected != nil {
+		return &telemetry.RejectedError{Rejected: rejected}
+	}
+	return nil
+}
+
+func (s *Store) abandon(appender storage.Appender, n int, err error) error {
+	return fmt.Errorf("append %d readings: %w", n, errors.Join(err, appender.Rollback()))
+}
+
+// appendReading adds the values of the reading, whose series are in list; it returns why the TSDB will
+// not have one of them, or an error for which the reading is not to blame.
+func appendReading(appender storage.Appender, r *fleet.Reading, list []*cachedSeries) (reason string, err error) {
+	ms := r.Time.UnixMilli()
+	for i, series := range list {
+		ref, err := appender.Append(storage.SeriesRef(series.ref.Load()), series.labels, ms, r.Values[i].Value)
+		switch {
+		case err == nil:
+			series.ref.Store(uint64(ref))
+		case errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds), errors.Is(err, storage.ErrOutOfOrderSample):
+			// So are its other values.
+			return fmt.Sprintf("time %s is older than the store takes", r.Time.UTC().Format(time.RFC3339)), nil
+		case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+			reason = fmt.Sprintf("another value of %s is stored for %s", r.Values[i].Metric, r.Time.UTC().Format(time.RFC3339Nano))
+		default:
+			return "", fmt.Errorf("kiosk %s, metric %s: %w", r.Serial, r.Values[i].Metric, err)
+		}
+	}
+	return reason, nil
+}

@@ -1,0 +1,157 @@
+package embedded
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+
+	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
+)
+
+// Names of the labels; PromQL users see them.
+const (
+	labelMetric = "metric"
+	labelSerial = "serial"
+	labelSite   = "site"
+)
+
+// unitSuffixes are the Prometheus names of the catalogue's units.
+var unitSuffixes = map[string]string{
+	"°C":  "_celsius",
+	"%":   "_percent",
+	"ms":  "_milliseconds",
+	"m":   "_meters",
+	"°":   "_degrees",
+	"dBm": "_dbm",
+	"AQI": "_aqi",
+}
+
+// seriesName returns the Prometheus name of a metric, such as kiosk_hardware_cpu_temp_celsius. Two
+// metrics may share one (a.b_c and a_b.c), so the label metric tells them apart.
+func seriesName(metric string) string {
+	known, _ := protocol.LookupMetric(metric)
+	return "kiosk_" + strings.Replace(metric, ".", "_", 1) + unitSuffixes[known.Unit]
+}
+
+// seriesLabels returns the labels of a kiosk's metric. A kiosk without a site has no label site.
+func seriesLabels(metric, serial, site string) labels.Labels {
+	b := labels.NewScratchBuilder(4)
+	b.Add(labels.MetricName, seriesName(metric))
+	b.Add(labelMetric, metric)
+	b.Add(labelSerial, serial)
+	if site != "" {
+		b.Add(labelSite, site)
+	}
+	b.Sort()
+	return b.Labels()
+}
+
+// seriesCache remembers the TSDB's reference of each series, which spares looking it up by labels for
+// every point. It holds no more than the TSDB's head does, since the head tells what it forgets.
+//
+// A reference may go stale at any time. That does no harm: the TSDB never gives a reference twice, and
+// when it does not know one it falls back on the labels.
+type seriesCache struct {
+	mu     sync.RWMutex // guards kiosks
+	kiosks map[kioskKey]*kioskSeries
+}
+
+type kioskKey struct{ serial, site string }
+
+type kioskSeries struct {
+	mu       sync.RWMutex // guards byMetric
+	byMetric map[string]*cachedSeries
+}
+
+type cachedSeries struct {
+	labels labels.Labels
+	ref    atomic.Uint64 // storage.SeriesRef; 0 when the TSDB has not given one
+}
+
+func newSeriesCache() *seriesCache {
+	return &seriesCache{kiosks: map[kioskKey]*kioskSeries{}}
+}
+
+// lookup appends the series of the reading's values to list, in their order. It holds no lock when it
+// returns: the TSDB is never called under one.
+func (c *seriesCache) lookup(r *fleet.Reading, list []*cachedSeries) []*cachedSeries {
+	kiosk := c.kiosk(kioskKey{r.Serial, r.Site})
+	kiosk.mu.RLock()
+	complete := true
+	for i := range r.Values {
+		one := kiosk.byMetric[r.Values[i].Metric]
+		complete = complete && one != nil
+		list = append(list, one)
+	}
+	kiosk.mu.RUnlock()
+	if complete {
+		return list
+	}
+
+	kiosk.mu.Lock()
+	defer kiosk.mu.Unlock()
+	list = list[:len(list)-len(r.Values)]
+	for i := range r.Values {
+		one := kiosk.byMetric[r.Values[i].Metric]
+		if one == nil {
+			one = &cachedSeries{labels: seriesLabels(r.Values[i].Metric, r.Serial, r.Site)}
+			// The name from the labels, since the reading's may be part of a large message.
+			kiosk.byMetric[one.labels.Get(labelMetric)] = one
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+func (c *seriesCache) kiosk(key kioskKey) *kioskSeries {
+	c.mu.RLock()
+	kiosk := c.kiosks[key]
+	c.mu.RUnlock()
+	if kiosk != nil {
+		return kiosk
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if kiosk = c.kiosks[key]; kiosk == nil {
+		kiosk = &kioskSeries{byMetric: map[string]*cachedSeries{}}
+		c.kiosks[kioskKey{strings.Clone(key.serial), strings.Clone(key.site)}] = kiosk
+	}
+	return kiosk
+}
+
+// PreCreation, PostCreation and PostDeletion are the TSDB's view of the cache.
+func (c *seriesCache) PreCreation(labels.Labels) error { return nil }
+
+// PostCreation does nothing: Append learns the reference by itself.
+func (c *seriesCache) PostCreation(labels.Labels) {}
+
+// PostDeletion forgets series that the head dropped because they had no points for hours.
+func (c *seriesCache) PostDeletion(deleted map[chunks.HeadSeriesRef]labels.Labels) {
+	for ref, l := range deleted {
+		c.forget(storage.SeriesRef(ref), kioskKey{l.Get(labelSerial), l.Get(labelSite)}, l.Get(labelMetric))
+	}
+}
+
+// forget removes the series unless it has been created anew under another reference. Somebody who has
+// just looked it up can go on with it: its reference is stale, no more.
+func (c *seriesCache) forget(ref storage.SeriesRef, key kioskKey, metric string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kiosk := c.kiosks[key]
+	if kiosk == nil {
+		return
+	}
+	kiosk.mu.Lock()
+	defer kiosk.mu.Unlock()
+	if one := kiosk.byMetric[metric]; one != nil && one.ref.Load() == uint64(ref) {
+		delete(kiosk.byMetric, metric)
+	}
+	if len(kiosk.byMetric) == 0 {
+		delete(c.kiosks, key)
+	}
+}
