@@ -124,12 +124,13 @@ func (h *Hub) leave(c *client) {
 func (c *client) take() delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := delivery{c.kiosks, c.readings, c.removed, c.commands, c.resync, c.done}
+	d := delivery{removed: c.removed, commands: c.commands, resync: c.resync, done: c.done}
+	// An empty map stays here: the hub may write to it while the client works on what it took.
 	if len(c.kiosks) > 0 {
-		c.kiosks = map[string]struct{}{}
+		d.kiosks, c.kiosks = c.kiosks, map[string]struct{}{}
 	}
 	if len(c.readings) > 0 {
-		c.readings = map[string]struct{}{}
+		d.readings, c.readings = c.readings, map[string]struct{}{}
 	}
 	c.removed, c.commands, c.resync = nil, nil, false
 	return d

@@ -1,0 +1,272 @@
+// Package agent is a kiosk's agent: it keeps the connection to the broker, announces the kiosk,
+// publishes its readings, obeys commands, and remembers what must survive its own end.
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kioskfleet/internal/mqttclient"
+	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/device"
+	"kioskfleet/kiosk/enroll"
+)
+
+// InitialVersion is the version that an agent reports until its first update.
+const InitialVersion = "1.0.0"
+
+// Config describes one agent. Identity, Device and Store are required.
+type Config struct {
+	Identity enroll.Identity
+	Device   device.Device
+	Store    Store
+	Model    string
+	Interval time.Duration // between readings; default 5 s
+	Outbox   Outbox        // default: a Queue for 12 hours of readings, at most 10,000
+	// RestartTime and UpdateTime are how long these commands take; default 3 s and 2 s.
+	RestartTime time.Duration
+	UpdateTime  time.Duration
+	Backoff     mqttclient.Backoff // between attempts to connect
+	Counters    *Counters          // may be shared; nil: the agent's own
+	Log         *slog.Logger
+}
+
+const (
+	defaultInterval    = 5 * time.Second
+	defaultRestartTime = 3 * time.Second
+	defaultUpdateTime  = 2 * time.Second
+	// flushTime is how long an agent that leaves waits for its last messages to be acknowledged.
+	flushTime = time.Second
+	// publishTimeout is how long the broker may take to acknowledge a message before it is sent
+	// again. The platform acknowledges what is on disk; a busy disk may take seconds.
+	publishTimeout = 30 * time.Second
+	publishRetry   = time.Second
+	maxQueue       = 10_000
+	queueTime      = 12 * time.Hour
+)
+
+// Agent is one kiosk's agent. Create it with New, drive it with Run.
+type Agent struct {
+	cfg    Config
+	log    *slog.Logger
+	outbox Outbox
+	// newLink makes the connection of one boot; tests replace it.
+	newLink func(linkEvents) (link, error)
+
+	capabilities []string
+
+	session session
+	inbox   inbox
+	// Each of these holds at most one token: what it says has happened at least once.
+	wake     chan struct{} // there is something to publish
+	cameUp   chan struct{} // a connection stands
+	progress chan struct{} // something was acknowledged, or the connection ended
+
+	// The loop's own.
+	state    State
+	pending  []command        // accepted, in order, not begun
+	updating <-chan time.Time // ends the update that has begun; nil: none has
+	target   string           // the version of that update
+	newest   time.Time        // timestamp of the newest reading
+	bootID   string
+}
+
+// New returns an agent that has not started.
+func New(cfg Config) (*Agent, error) {
+	if cfg.Identity.Serial == "" || cfg.Device == nil || cfg.Store == nil {
+		return nil, errors.New("agent: identity, device and store are required")
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = defaultInterval
+	}
+	if cfg.RestartTime <= 0 {
+		cfg.RestartTime = defaultRestartTime
+	}
+	if cfg.UpdateTime <= 0 {
+		cfg.UpdateTime = defaultUpdateTime
+	}
+	if cfg.Counters == nil {
+		cfg.Counters = &Counters{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Outbox == nil {
+		limit := min(int(queueTime/cfg.Interval)+1, maxQueue)
+		counters := cfg.Counters
+		cfg.Outbox = NewQueue(limit, func(n int) { counters.Dropped.Add(int64(n)) })
+	}
+	a := &Agent{
+		cfg:          cfg,
+		log:          cfg.Log.With("serial", cfg.Identity.Serial),
+		outbox:       cfg.Outbox,
+		capabilities: cfg.Device.Capabilities(),
+		inbox:        inbox{ready: make(chan struct{}, 1)},
+		wake:         make(chan struct{}, 1),
+		cameUp:       make(chan struct{}, 1),
+		progress:     make(chan struct{}, 1),
+	}
+	a.newLink = func(ev linkEvents) (link, error) {
+		return newMQTTLink(cfg.Identity, cfg.Backoff, a.log, ev)
+	}
+	a.session.id = newID()
+	return a, nil
+}
+
+// Run connects and reports until ctx ends; then it says goodbye and returns nil. Lost and refused
+// connections are retried for ever.
+//
+// Errors: the state cannot be loaded or saved; a broker address is malformed.
+func (a *Agent) Run(ctx context.Context) error {
+	state, err := a.cfg.Store.Load()
+	if err != nil {
+		return err
+	}
+	a.state = state
+	a.boot()
+	for {
+		again, err := a.live(ctx)
+		if err != nil {
+			return fmt.Errorf("agent of %s: %w", a.cfg.Identity.Serial, err)
+		}
+		if !again {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // the next start finishes the restart
+		case <-time.After(a.cfg.RestartTime):
+		}
+		a.cfg.Device.Restart(time.Now())
+		a.boot()
+	}
+}
+
+// boot begins a new life of the agent: a new boot id, and answers to the commands that the last one
+// had begun.
+func (a *Agent) boot() {
+	a.bootID = newID()
+	a.session.announce(a.bootID, a.version())
+	a.settleInterrupted()
+}
+
+// live runs one boot until ctx ends or a restart is due.
+func (a *Agent) live(ctx context.Context) (restart bool, err error) {
+	var l link
+	l, err = a.newLink(linkEvents{
+		will:      a.will,
+		received:  a.inbox.put,
+		connected: func(ctx context.Context) { a.serve(ctx, l) },
+		lost:      a.lost,
+		failed:    a.failed,
+		goodbye:   func(ctx context.Context) { a.goodbye(ctx, l) },
+	})
+	if err != nil {
+		return false, err
+	}
+	// The link outlives ctx by a moment, so that the last messages and the bye can leave.
+	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
+	defer unlink()
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(linkCtx) }()
+
+	restart = a.loop(ctx)
+	a.session.leave(protocol.ByeStopped)
+	if restart {
+		a.session.leave(protocol.ByeRestarting)
+	}
+	a.flush()
+	unlink()
+	err = <-ended
+	a.disconnected()
+	return restart, err
+}
+
+// loop samples and obeys until ctx ends or a restart is due.
+func (a *Agent) loop(ctx context.Context) (restart bool) {
+	ticker := time.NewTicker(a.cfg.Interval)
+	defer ticker.Stop()
+	for {
+		if a.next() {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+			a.report()
+		case <-a.cameUp:
+			// At once, so that the platform need not wait to know how the kiosk is.
+			a.report()
+			ticker.Reset(a.cfg.Interval)
+		case <-a.inbox.ready:
+			for _, m := range a.inbox.take() {
+				a.accept(m)
+			}
+		case <-a.updating:
+			a.finishUpdate()
+		}
+	}
+}
+
+// report takes a reading and hands it to the outbox.
+func (a *Agent) report() {
+	now := time.Now()
+	status := a.status()
+	sample := a.cfg.Device.Sample(now, status == protocol.StateOnline)
+	stamp := now.UTC().Truncate(time.Millisecond)
+	if !stamp.After(a.newest) {
+		// The clock was set back, or two readings fall into one millisecond.
+		stamp = a.newest.Add(time.Millisecond)
+	}
+	a.newest = stamp
+	id, seq := a.session.stamp()
+	payload, err := json.Marshal(protocol.Reading{
+		Timestamp: stamp, KioskID: a.cfg.Identity.KioskID, Serial: a.cfg.Identity.Serial,
+		Seq: seq, Session: id, Status: status,
+		Environmental: sample.Environmental, Hardware: sample.Hardware, Peripherals: sample.Peripherals,
+		Location: sample.Location, Network: sample.Network, Custom: sample.Custom,
+	})
+	if err == nil {
+		err = a.outbox.Add(Item{Payload: payload})
+	}
+	if err != nil {
+		a.log.Error("a reading is lost", "seq", seq, "error", err)
+		return
+	}
+	signal(a.wake)
+}
+
+// status is what the kiosk says about itself. A blocked kiosk stays blocked while somebody works on it.
+func (a *Agent) status() protocol.State {
+	switch {
+	case a.state.Restarting != "":
+		return protocol.StateRestarting
+	case a.state.Updating != "":
+		return protocol.StateUpdating
+	case a.state.Blocked:
+		return protocol.StateBlocked
+	case a.state.Maintenance:
+		return protocol.StateMaintenance
+	}
+	return protocol.StateOnline
+}
+
+func (a *Agent) version() string {
+	if a.state.Version != "" {
+		return a.state.Version
+	}
+	return InitialVersion
+}
+
+// signal leaves a token in a channel that holds at most one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

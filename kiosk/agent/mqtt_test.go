@@ -1,0 +1,353 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"kioskfleet/internal/mqttclient"
+	"kioskfleet/internal/pki"
+	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/device"
+	"kioskfleet/kiosk/enroll"
+)
+
+// realBroker is a mochi broker behind mutual TLS. It can be closed and opened again.
+type realBroker struct {
+	t         *testing.T
+	authority *pki.Authority
+	addr      string
+	refuse    atomic.Bool
+
+	mu     sync.Mutex
+	server *mqtt.Server
+	log    []published
+}
+
+func authority(t *testing.T) *pki.Authority {
+	t.Helper()
+	a, err := pki.OpenAuthority(t.TempDir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func startBroker(t *testing.T) *realBroker {
+	t.Helper()
+	b := &realBroker{t: t, authority: authority(t), addr: "127.0.0.1:0"}
+	b.open()
+	t.Cleanup(b.close)
+	return b
+}
+
+// gate lets every client in while the broker does not refuse.
+type gate struct {
+	mqtt.HookBase
+	refuse *atomic.Bool
+}
+
+func (g *gate) ID() string { return "gate" }
+func (g *gate) Provides(b byte) bool {
+	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck
+}
+func (g *gate) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return !g.refuse.Load() }
+func (g *gate) OnACLCheck(*mqtt.Client, string, bool) bool              { return true }
+
+func (b *realBroker) open() {
+	b.t.Helper()
+	cert, err := b.authority.ServerCertificate(b.t.TempDir(), []string{"127.0.0.1"}, time.Now())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	s := mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
+	if err := s.AddHook(&gate{refuse: &b.refuse}, nil); err != nil {
+		b.t.Fatal(err)
+	}
+	l := listeners.NewTCP(listeners.Config{ID: "kiosks", Address: b.addr, TLSConfig: &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: b.authority.Pool(),
+	}})
+	if err := s.AddListener(l); err != nil {
+		b.t.Fatal(err)
+	}
+	b.addr = l.Address()
+	err = s.Subscribe("kiosks/#", 1, func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) {
+		if serial, ch, ok := protocol.ParseTopic(pk.TopicName); ok && serial == testSerial && ch.FromKiosk() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.log = append(b.log, published{time.Now(), ch, append([]byte(nil), pk.Payload...)})
+		}
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := s.Serve(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.mu.Lock()
+	b.server = s
+	b.mu.Unlock()
+}
+
+func (b *realBroker) close() {
+	b.mu.Lock()
+	s := b.server
+	b.server = nil
+	b.mu.Unlock()
+	if s != nil {
+		_ = s.Close()
+	}
+}
+
+func (b *realBroker) messages() []published {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]published(nil), b.log...)
+}
+
+// await polls until the messages of a channel satisfy enough, and returns them.
+func (b *realBroker) await(what string, ch protocol.Channel, enough func([]published) bool) []published {
+	b.t.Helper()
+	var got []published
+	eventually(b.t, what, func() bool {
+		got = only(b.messages(), ch)
+		return enough(got)
+	})
+	return got
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond) // between polls
+	}
+}
+
+func atLeast(n int) func([]published) bool {
+	return func(m []published) bool { return len(m) >= n }
+}
+
+// command sends one and waits for its final ack; it returns all its acks.
+func (b *realBroker) command(id, name string) (acks []protocol.Ack) {
+	b.t.Helper()
+	b.mu.Lock()
+	s := b.server
+	b.mu.Unlock()
+	if err := s.Publish(protocol.Topic(testSerial, protocol.ChannelCmd), []byte(cmd(id, name, "")), false, 1); err != nil {
+		b.t.Fatal(err)
+	}
+	b.await("the final ack of "+name, protocol.ChannelAck, func(all []published) bool {
+		acks = nil
+		final := false
+		for _, m := range all {
+			if a := decode[protocol.Ack](b.t, m.payload); a.ID == id {
+				acks = append(acks, a)
+				final = final || a.Status != protocol.AckReceived && a.Status != protocol.AckRunning
+			}
+		}
+		return final
+	})
+	return acks
+}
+
+// identity signs a certificate for the test's kiosk.
+func identity(t *testing.T, a *pki.Authority, addr string) enroll.Identity {
+	t.Helper()
+	key, err := pki.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := pki.NewCSR(key, testSerial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := pki.ParseCSR(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := a.SignKiosk(csr, testSerial, 0, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return enroll.Identity{
+		Serial: testSerial, KioskID: 1, Brokers: []string{"mqtts://" + addr},
+		TLS: pki.ClientTLS(tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}, a.Pool()),
+	}
+}
+
+// runAgent runs an agent against a real broker; stop waits for its end.
+func runAgent(t *testing.T, id enroll.Identity, counters *Counters) (stop func()) {
+	t.Helper()
+	a, err := New(Config{
+		Identity: id, Device: device.NewSimulated(device.Simulation{Serial: testSerial}),
+		Store:    StateFile(filepath.Join(t.TempDir(), "state.json")),
+		Interval: 20 * time.Millisecond, RestartTime: 50 * time.Millisecond, UpdateTime: 50 * time.Millisecond,
+		Backoff: mqttclient.Backoff{Min: 10 * time.Millisecond, Max: 50 * time.Millisecond}, Counters: counters,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestOverMQTTAKioskReportsAndObeys(t *testing.T) {
+	b := startBroker(t)
+	counters := &Counters{}
+	stop := runAgent(t, identity(t, b.authority, b.addr), counters)
+	join := decode[protocol.Join](t, b.await("join", protocol.ChannelJoin, atLeast(1))[0].payload)
+	readings := b.await("readings", protocol.ChannelTelemetry, atLeast(5))
+	for i, m := range readings {
+		if r := decode[protocol.Reading](t, m.payload); r.Session != join.Session || r.Seq != uint64(i+1) {
+			t.Errorf("reading %d is %s/%d, session %s", i, r.Session, r.Seq, join.Session)
+		}
+	}
+	for i, name := range []string{"ping", "block", "unblock", "update", "restart", "explode"} {
+		acks := b.command(string(rune('a'+i)), name)
+		final := acks[len(acks)-1].Status
+		if want := protocol.AckSucceeded; name != "explode" && final != want || name == "explode" && final != protocol.AckRejected {
+			t.Errorf("%s ended %s", name, final)
+		}
+		if acks[0].Status != protocol.AckReceived {
+			t.Errorf("the first ack of %s is %s", name, acks[0].Status)
+		}
+	}
+	joins := b.await("joins", protocol.ChannelJoin, atLeast(3)) // start, update, restart
+	last := decode[protocol.Join](t, joins[len(joins)-1].payload)
+	if last.BootID == join.BootID || last.Session == join.Session || last.AgentVersion != "1.0.1" {
+		t.Errorf("after update and restart: %+v, at first %+v", last, join)
+	}
+	stop()
+	byes := b.await("byes", protocol.ChannelBye, atLeast(2))
+	if len(byes) != 2 {
+		t.Errorf("%d byes, want one of the restart and one of the end: %s", len(byes), story(t, byes))
+	}
+	for i, want := range []protocol.Bye{{Session: join.Session, Reason: protocol.ByeRestarting}, {Session: last.Session, Reason: protocol.ByeStopped}} {
+		if got := decode[protocol.Bye](t, byes[i].payload); got != want {
+			t.Errorf("bye %d is %+v, want %+v", i, got, want)
+		}
+	}
+	if n := counters.Connected.Load(); n != 0 {
+		t.Errorf("%d connected after the end", n)
+	}
+}
+
+func TestOverMQTTAnAbruptEndIsToldByTheWill(t *testing.T) {
+	b := startBroker(t)
+	p := startProxy(t, b.addr)
+	runAgent(t, identity(t, b.authority, p.addr()), nil)
+	first := decode[protocol.Join](t, b.await("join", protocol.ChannelJoin, atLeast(1))[0].payload)
+	p.cut()
+	bye := decode[protocol.Bye](t, b.await("will", protocol.ChannelBye, atLeast(1))[0].payload)
+	if want := (protocol.Bye{Session: first.Session, Reason: protocol.ByeConnectionLost}); bye != want {
+		t.Errorf("will = %+v, want %+v", bye, want)
+	}
+	second := decode[protocol.Join](t, b.await("another join", protocol.ChannelJoin, atLeast(2))[1].payload)
+	if second.Session == first.Session || second.BootID != first.BootID {
+		t.Errorf("sessions %s and %s, boots %s and %s", first.Session, second.Session, first.BootID, second.BootID)
+	}
+}
+
+func TestOverMQTTNoReadingIsLostWhileTheBrokerIsClosed(t *testing.T) {
+	b := startBroker(t)
+	counters := &Counters{}
+	stop := runAgent(t, identity(t, b.authority, b.addr), counters)
+	b.await("readings", protocol.ChannelTelemetry, atLeast(3))
+	b.close()
+	eventually(t, "the connection is lost", func() bool { return counters.Connected.Load() == 0 })
+	eventually(t, "attempts to reconnect", func() bool { return counters.Failed.Load() > 3 })
+	b.open()
+	b.await("join", protocol.ChannelJoin, atLeast(2))
+	n := len(only(b.messages(), protocol.ChannelTelemetry))
+	b.await("readings after that", protocol.ChannelTelemetry, atLeast(n+5))
+	stop()
+	seen := map[string]map[uint64]bool{}
+	arrays := 0
+	for _, m := range only(b.messages(), protocol.ChannelTelemetry) {
+		var batch []protocol.Reading
+		if json.Unmarshal(m.payload, &batch) == nil {
+			arrays++
+		} else {
+			batch = []protocol.Reading{decode[protocol.Reading](t, m.payload)}
+		}
+		for _, r := range batch {
+			if seen[r.Session] == nil {
+				seen[r.Session] = map[uint64]bool{}
+			}
+			seen[r.Session][r.Seq] = true
+		}
+	}
+	if arrays == 0 {
+		t.Error("no array of readings came")
+	}
+	for session, seqs := range seen {
+		for i := range uint64(len(seqs)) {
+			if !seqs[i+1] {
+				t.Errorf("session %s lacks reading %d of %d", session, i+1, len(seqs))
+			}
+		}
+	}
+	if counters.Lost.Load() != 1 || counters.Dropped.Load() != 0 {
+		t.Errorf("lost %d connections, dropped %d readings", counters.Lost.Load(), counters.Dropped.Load())
+	}
+}
+
+func TestOverMQTTARefusedKioskTriesOn(t *testing.T) {
+	t.Run("by the broker", func(t *testing.T) {
+		b := startBroker(t)
+		b.refuse.Store(true)
+		counters := &Counters{}
+		runAgent(t, identity(t, b.authority, b.addr), counters)
+		eventually(t, "refused attempts", func() bool { return counters.Refused.Load() > 2 })
+		b.refuse.Store(false)
+		b.await("join", protocol.ChannelJoin, atLeast(1))
+	})
+	t.Run("for its certificate", func(t *testing.T) {
+		b := startBroker(t)
+		counters := &Counters{}
+		stranger := identity(t, authority(t), b.addr)
+		stranger.TLS.RootCAs = b.authority.Pool()
+		runAgent(t, stranger, counters)
+		eventually(t, "refused attempts", func() bool { return counters.Refused.Load() > 2 })
+	})
+}
+
+// TestOverMQTTTheEndDoesNotWaitForADeadNetwork: nothing answers any more, and no connection breaks.
+func TestOverMQTTTheEndDoesNotWaitForADeadNetwork(t *testing.T) {
+	b := startBroker(t)
+	p := startProxy(t, b.addr)
+	stop := runAgent(t, identity(t, b.authority, p.addr()), nil)
+	b.await("readings", protocol.ChannelTelemetry, atLeast(2))
+	p.stall()
+	began := time.Now()
+	stop()
+	// Flush and goodbye are given up after a second each; a client that waits for the network
+	// takes the ten seconds of its write timeout.
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+}

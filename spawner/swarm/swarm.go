@@ -1,0 +1,206 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kioskfleet/internal/mqttclient"
+	"kioskfleet/kiosk/agent"
+	"kioskfleet/kiosk/device"
+	"kioskfleet/kiosk/enroll"
+)
+
+// Counters count what a swarm does.
+type Counters struct {
+	agent.Counters
+	Started  atomic.Int64
+	Enrolled atomic.Int64
+	GaveUp   atomic.Int64 // kiosks that ended by themselves
+	Running  atomic.Int64 // kiosk processes right now
+}
+
+// Errors is how often something went wrong: kiosks that gave up, connections lost and not made,
+// readings dropped.
+func (c *Counters) Errors() int64 {
+	return c.GaveUp.Load() + c.Lost.Load() + c.Failed.Load() + c.Dropped.Load()
+}
+
+// Config describes a swarm. Kiosks, Platform and Registrar are required.
+type Config struct {
+	Kiosks    []Kiosk
+	Platform  *enroll.Platform
+	Tokens    enroll.Tokens
+	Registrar *Registrar
+	DataDir   string        // identities and states go to <DataDir>/spawner/<serial>
+	Interval  time.Duration // of kiosks whose settings name none; default 5 s
+	RampUp    float64       // kiosks started per second; default 50
+	Backoff   mqttclient.Backoff
+	Counters  *Counters
+	Log       *slog.Logger
+}
+
+const (
+	defaultInterval = 5 * time.Second
+	defaultRampUp   = 50
+	// stopTime is how long a swarm that stops waits for its kiosks to say goodbye.
+	stopTime = 2800 * time.Millisecond
+	// queuedReadings bounds what all kiosks of a process keep while the broker is away: some 110 MB.
+	queuedReadings  = 200_000
+	maxQueuePerOne  = 10_000
+	minQueuePerOne  = 30
+	spawnerDataPart = "spawner"
+)
+
+// Swarm is kiosks in one process. Create it with New, drive it with Run.
+type Swarm struct {
+	cfg      Config
+	enroller *enroll.Enroller
+	bySerial map[string]Kiosk
+	zones    map[string]*time.Location
+}
+
+// New returns a swarm that has not started.
+func New(cfg Config) (*Swarm, error) {
+	if cfg.Interval <= 0 {
+		cfg.Interval = defaultInterval
+	}
+	if cfg.RampUp <= 0 {
+		cfg.RampUp = defaultRampUp
+	}
+	if cfg.Counters == nil {
+		cfg.Counters = &Counters{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Swarm{cfg: cfg, bySerial: make(map[string]Kiosk, len(cfg.Kiosks)), zones: map[string]*time.Location{}}
+	for _, k := range cfg.Kiosks {
+		s.bySerial[k.Serial] = k
+		if s.zones[k.Timezone] != nil {
+			continue
+		}
+		// Loaded once for all: a time.Location weighs more than the rest of a kiosk's settings.
+		zone, err := time.LoadLocation(k.Timezone)
+		if err != nil {
+			return nil, fmt.Errorf("timezone of %s: %w", k.Serial, err)
+		}
+		s.zones[k.Timezone] = zone
+	}
+	s.enroller = enroll.New(enroll.Config{
+		Platform: cfg.Platform, Tokens: cfg.Tokens, Backoff: cfg.Backoff, Log: cfg.Log,
+		Prepare: func(ctx context.Context, serial, ca string) error {
+			return cfg.Registrar.Register(ctx, s.bySerial[serial], ca)
+		},
+	})
+	return s, nil
+}
+
+// Run starts the kiosks at the ramp-up rate and runs them until ctx ends, then waits a moment for
+// their goodbyes.
+//
+// Errors: every kiosk has ended by itself; the error is that of the first.
+func (s *Swarm) Run(ctx context.Context) error {
+	return launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, s.kiosk)
+}
+
+// kiosk runs one kiosk.
+func (s *Swarm) kiosk(ctx context.Context, k Kiosk) error {
+	dir := filepath.Join(s.cfg.DataDir, spawnerDataPart, k.Serial)
+	identity, err := s.enroller.Identity(ctx, dir, k.Serial)
+	if err != nil {
+		return err
+	}
+	s.cfg.Counters.Enrolled.Add(1)
+	var place device.Position
+	if k.RealLocation != nil {
+		place = *k.RealLocation
+	}
+	interval := time.Duration(k.Interval)
+	if interval == 0 {
+		interval = s.cfg.Interval
+	}
+	counters := &s.cfg.Counters.Counters
+	limit := min(max(queuedReadings/len(s.cfg.Kiosks), minQueuePerOne), maxQueuePerOne)
+	a, err := agent.New(agent.Config{
+		Identity: identity,
+		Device: device.NewSimulated(device.Simulation{
+			Serial: k.Serial, Site: k.Site, Position: place, Timezone: s.zones[k.Timezone],
+		}),
+		Store:    agent.StateFile(filepath.Join(dir, "state.json")),
+		Model:    k.Model,
+		Interval: interval,
+		Outbox:   agent.NewQueue(limit, func(n int) { counters.Dropped.Add(int64(n)) }),
+		Backoff:  s.cfg.Backoff,
+		Counters: counters,
+		Log:      s.cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+// launch starts one goroutine per kiosk at the ramp-up rate and waits for their end, for stopTime at
+// most once ctx has ended.
+func launch(ctx context.Context, kiosks []Kiosk, rampUp float64, counters *Counters, log *slog.Logger, run func(context.Context, Kiosk) error) error {
+	var kiosksEnd sync.WaitGroup
+	var mu sync.Mutex // guards first
+	var first error
+	began := time.Now()
+	pace := time.NewTimer(0)
+	defer pace.Stop()
+ramp:
+	for i, k := range kiosks {
+		pace.Reset(time.Until(began.Add(time.Duration(float64(i) / rampUp * float64(time.Second)))))
+		select {
+		case <-ctx.Done():
+			break ramp
+		case <-pace.C:
+		}
+		counters.Started.Add(1)
+		kiosksEnd.Go(func() {
+			err := run(ctx, k)
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				err = errors.New("ended without an error")
+			}
+			counters.GaveUp.Add(1)
+			log.Error("kiosk gave up", "serial", k.Serial, "error", err)
+			mu.Lock()
+			defer mu.Unlock()
+			if first == nil {
+				first = err
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		kiosksEnd.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		limit := time.NewTimer(stopTime)
+		defer limit.Stop()
+		select {
+		case <-ended:
+		case <-limit.C:
+			log.Warn("some kiosks did not say goodbye in time", "connected", counters.Connected.Load())
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return fmt.Errorf("all %d kiosks gave up, the first: %w", len(kiosks), first)
+}
