@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,7 @@ func TestAnAgentJoinsReportsAndSaysGoodbye(t *testing.T) {
 
 		time.Sleep(20*time.Second + time.Millisecond)
 		synctest.Wait()
-		readings := append(first[2:], b.expect("reading(online) reading(online) reading(online) reading(online)")...)
+		readings := slices.Concat(first[2:], b.expect("reading(online) reading(online) reading(online) reading(online)"))
 		var newest time.Time
 		for i, m := range readings {
 			r := decode[protocol.Reading](t, m.payload)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,7 @@ type proxy struct {
 
 func startProxy(t *testing.T, to string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("tcp", p.to)
+		out, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.to)
 		if err != nil {
 			_ = in.Close()
 			continue

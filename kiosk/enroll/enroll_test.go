@@ -173,7 +173,7 @@ func TestTheIdentityOpensAConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	got := make(chan string, 1)
 	go func() {
 		conn, err := l.Accept()
@@ -181,8 +181,8 @@ func TestTheIdentityOpensAConnection(t *testing.T) {
 			got <- err.Error()
 			return
 		}
-		defer conn.Close()
-		if err := conn.(*tls.Conn).Handshake(); err != nil {
+		defer func() { _ = conn.Close() }()
+		if err := conn.(*tls.Conn).HandshakeContext(t.Context()); err != nil {
 			got <- err.Error()
 			return
 		}
@@ -190,21 +190,20 @@ func TestTheIdentityOpensAConnection(t *testing.T) {
 	}()
 	cfg := id.TLS.Clone()
 	cfg.ServerName = "localhost"
-	conn, err := tls.Dial("tcp", l.Addr().String(), cfg)
+	conn, err := (&tls.Dialer{Config: cfg}).DialContext(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if name := <-got; name != "K-1" {
 		t.Errorf("the server sees %q", name)
 	}
 }
 
 func TestAKioskEnrolsAgainWhenItsIdentityIsNoGood(t *testing.T) {
-	other := func(t *testing.T) *pki.Authority { return authority(t) }
 	tests := map[string]func(t *testing.T, f *fakeAdmin, dir string) Tokens{
 		"the data folder of admin was made anew": func(t *testing.T, f *fakeAdmin, _ string) Tokens {
-			f.authority = other(t)
+			f.authority = authority(t)
 			return Tokens{Text: f.token()}
 		},
 		"the key is another": func(t *testing.T, f *fakeAdmin, dir string) Tokens {
@@ -334,8 +333,8 @@ func TestRefusalsAreFinalAndSayWhy(t *testing.T) {
 			[]string{"verify the certificate", "expired"},
 		},
 		"redirect": {
-			func(f *fakeAdmin) func(http.ResponseWriter, protocol.EnrollRequest) bool {
-				return func(w http.ResponseWriter, req protocol.EnrollRequest) bool {
+			func(*fakeAdmin) func(http.ResponseWriter, protocol.EnrollRequest) bool {
+				return func(w http.ResponseWriter, _ protocol.EnrollRequest) bool {
 					w.Header().Set("Location", "http://elsewhere.example/")
 					w.WriteHeader(http.StatusTemporaryRedirect)
 					return true

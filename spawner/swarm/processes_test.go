@@ -137,9 +137,9 @@ func TestAMissingKioskProgramIsAClearError(t *testing.T) {
 func TestScreenKeepsItsLineLast(t *testing.T) {
 	var b bytes.Buffer
 	s := NewScreen(&b)
-	fmt.Fprint(s, "one\n")
+	_, _ = fmt.Fprint(s, "one\n")
 	s.Show("progress 1")
-	fmt.Fprint(s, "two\n")
+	_, _ = fmt.Fprint(s, "two\n")
 	s.Show("progress 2")
 	s.Clear()
 	want := "one\n" + clearLine + "progress 1" + clearLine + "two\nprogress 1" + clearLine + "progress 2" + clearLine

@@ -76,7 +76,7 @@ func TestSettingsAreStrict(t *testing.T) {
 func FuzzSettings(f *testing.F) {
 	f.Add([]byte(`{"kiosks":[{"serial":"A","location":{"lat":1,"lng":2},"interval":"5s"}]}`))
 	f.Add([]byte(`[{"serial":"A"`))
-	f.Fuzz(func(t *testing.T, text []byte) {
+	f.Fuzz(func(_ *testing.T, text []byte) {
 		kiosks, err := parse(text)
 		if err == nil && len(kiosks) > 0 {
 			Plan(kiosks, "X-", len(kiosks)+3)

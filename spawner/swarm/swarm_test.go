@@ -224,6 +224,16 @@ func TestASwarmEnrolsReportsAndSaysGoodbye(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
+	// The broker acknowledges a bye before it passes it on.
+	eventually(t, "ten byes", w.locked(func() bool {
+		byes := 0
+		for topic := range w.last {
+			if _, ch, _ := protocol.ParseTopic(topic); ch == protocol.ChannelBye {
+				byes++
+			}
+		}
+		return byes == 10
+	}))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range 10 {

@@ -6,7 +6,11 @@ const HOUR = 60 * MINUTE;
 
 /** The ranges on offer, by the name the address bar holds. */
 export const RANGES: Record<string, number> = { '15m': 15 * MINUTE, '1h': HOUR, '6h': 6 * HOUR, '24h': 24 * HOUR };
-export const DEFAULT_RANGE = '1h';
+
+/** The last hour; for a kiosk that is known for less than a quarter of that, no longer than it needs. */
+export function defaultRange(knownMs: number): string {
+  return knownMs < 15 * MINUTE ? '15m' : '1h';
+}
 
 const STEPS: [text: string, ms: number][] = [
   ['10s', 10_000], ['30s', 30_000], ['1m', MINUTE], ['2m', 2 * MINUTE], ['5m', 5 * MINUTE],
@@ -33,4 +37,12 @@ export function chooseStep(rangeMs: number, intervalMs: number): Step | undefine
 
 export function bounds(window: ChartWindow, now: number): { from: number; to: number } {
   return window.kind === 'last' ? { from: now - window.ms, to: now } : { from: window.from, to: window.to };
+}
+
+/** The window that the address bar asks for: from and to in Unix milliseconds, or a range by name, the usual one by default. */
+export function parseWindow(params: URLSearchParams, usual: string): ChartWindow {
+  const from = Number(params.get('from') ?? Number.NaN);
+  const to = Number(params.get('to') ?? Number.NaN);
+  if (from < to) return { kind: 'fixed', from, to };
+  return { kind: 'last', ms: RANGES[params.get('range') ?? ''] ?? RANGES[usual]! };
 }

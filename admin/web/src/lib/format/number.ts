@@ -1,3 +1,13 @@
+const formatters = new Map<string, Intl.NumberFormat>();
+
+/** Making a formatter takes longer than using it a hundred times, and lists use a few very often. */
+function formatter(locale: string, minimumFractionDigits: number, maximumFractionDigits: number): Intl.NumberFormat {
+  const key = `${locale} ${minimumFractionDigits} ${maximumFractionDigits}`;
+  let made = formatters.get(key);
+  if (!made) formatters.set(key, (made = new Intl.NumberFormat(locale, { minimumFractionDigits, maximumFractionDigits })));
+  return made;
+}
+
 /**
  * A measured value with as many digits as are worth reading: 51.2, 0.85, 120. Only its size decides,
  * so that a value that passes through a whole number does not change its width.
@@ -5,9 +15,7 @@
 export function formatValue(value: number, locale: string): string {
   const size = Math.abs(value);
   const digits = size >= 100 ? 0 : size >= 1 || value === 0 ? 1 : 2;
-  return new Intl.NumberFormat(locale, {
-    minimumFractionDigits: digits, maximumFractionDigits: digits,
-  }).format(value);
+  return formatter(locale, digits, digits).format(value);
 }
 
 /** A share of a whole as whole percent; never 0 % or 100 % when that is not exact. */
@@ -23,7 +31,10 @@ export function formatShare(part: number, whole: number): string {
 export function formatDistance(metres: number, locale: string): string {
   if (metres < 1_000) return `${Math.round(metres)} m`;
   const km = metres / 1_000;
-  return `${new Intl.NumberFormat(locale, { maximumFractionDigits: km < 10 ? 1 : 0 }).format(km)} km`;
+  return `${formatter(locale, 0, km < 10 ? 1 : 0).format(km)} km`;
 }
 
-export const formatCount = (n: number, locale: string) => new Intl.NumberFormat(locale).format(n);
+export const formatCount = (n: number, locale: string) => formatter(locale, 0, 0).format(n);
+
+/** A limit or an axis mark: as it is written, without added digits. */
+export const formatLimit = (value: number, locale: string) => formatter(locale, 0, 4).format(value);

@@ -45,17 +45,25 @@ export function formatMoment(at: number, now: number, locale: string, seconds = 
   return `${date.toLocaleDateString(locale, day)} ${date.toLocaleTimeString(locale, clock)}`;
 }
 
+const FULL: Intl.DateTimeFormatOptions = {
+  day: 'numeric', month: 'short', year: 'numeric',
+  hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23', timeZoneName: 'short',
+};
+
 /** A moment in full with its zone; with the kiosk's own zone after it where that is another one. */
 export function formatExact(at: number, locale: string, zone?: string): string {
-  const options: Intl.DateTimeFormatOptions = {
-    dateStyle: 'medium', timeStyle: 'long', hourCycle: 'h23',
-  } as Intl.DateTimeFormatOptions;
-  const here = new Date(at).toLocaleString(locale, options);
-  if (!zone || zone === Intl.DateTimeFormat().resolvedOptions().timeZone) return here;
+  const here = new Date(at).toLocaleString(locale, FULL);
+  const there = zone && formatInZone(at, locale, zone);
+  return there ? `${here}\n${there}` : here;
+}
+
+/** A moment in full in a kiosk's zone, by the zone's name; undefined where the browser's zone is the same or this one unknown. */
+export function formatInZone(at: number, locale: string, zone: string): string | undefined {
+  if (!zone || zone === Intl.DateTimeFormat().resolvedOptions().timeZone) return undefined;
   try {
-    return `${here} · ${new Date(at).toLocaleString(locale, { ...options, timeZone: zone })} (${zone})`;
+    const { timeZoneName: _name, ...rest } = FULL;
+    return `${new Date(at).toLocaleString(locale, { ...rest, timeZone: zone })} ${zone}`;
   } catch {
-    // A zone that this browser does not know.
-    return here;
+    return undefined;
   }
 }

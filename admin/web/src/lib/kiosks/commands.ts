@@ -1,4 +1,4 @@
-import type { Command, CommandStatus, Role } from '$lib/api/types';
+import type { Command, CommandStatus, Kiosk, Role } from '$lib/api/types';
 
 const ROLES: Role[] = ['viewer', 'technician', 'operator', 'admin'];
 const TECHNICIAN_COMMANDS = ['ping', 'restart', 'maintenance'];
@@ -48,7 +48,8 @@ export function ladder(command: Command): Rung[] {
   const rungs: Rung[] = [];
   for (const planned of isVerifiable(command) ? CLIMB : CLIMB.slice(0, 5)) {
     const rank = RANKS[planned];
-    const actual = [...steps.keys()].find((status) => RANKS[status] === rank) ?? planned;
+    // The last of a rung counts: a kiosk that was cut off may prove what had expired here.
+    const actual = [...steps.keys()].findLast((status) => RANKS[status] === rank) ?? planned;
     const step = steps.get(actual);
     let state: Rung['state'] = 'ahead';
     if (isFailure(actual) && step) state = 'failed';
@@ -67,4 +68,10 @@ export function mergeCommand(list: Command[], command: Command): Command[] {
   if (held && held.steps.length > command.steps.length) return list;
   const rest = list.filter((c) => c.id !== command.id);
   return [command, ...rest].sort((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at));
+}
+
+/** The state the kiosk itself last reported; the platform's offline and stale hide it in `status`. */
+export function reportedState(kiosk: Kiosk): string {
+  const own = !['offline', 'stale', 'unknown'].includes(kiosk.status);
+  return own ? kiosk.status : (kiosk.last_reading?.status ?? kiosk.status);
 }

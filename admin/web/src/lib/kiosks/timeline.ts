@@ -35,3 +35,21 @@ export function segments(
   });
   return result;
 }
+
+/** When a kiosk was degraded or could not serve in [from, to), with the colour token of each; for the background of charts. */
+export function troubles(events: KioskEvent[], window: { from: number; to: number }, current: string) {
+  const verdicts = events.filter((event) => event.kind === 'verdict');
+  const oldest = Math.min(window.to, ...events.map((event) => Date.parse(event.time)));
+  const tokens: Record<string, string> = { degraded: '--warn-tint', cannot_serve: '--bad-tint' };
+  return segments(verdicts, { ...window, knownFrom: oldest }, current).flatMap(({ from, to, state }) => {
+    const token = tokens[state];
+    return token ? [{ from, to, token }] : [];
+  });
+}
+
+const HOUR = 3_600_000;
+
+/** How much time to show for a kiosk that is known for so long: all of it, at most a day. */
+export function spanFor(knownMs: number): number {
+  return [HOUR / 12, HOUR / 4, HOUR, 6 * HOUR].find((span) => knownMs <= span) ?? 24 * HOUR;
+}

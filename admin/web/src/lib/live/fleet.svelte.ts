@@ -12,6 +12,7 @@ const BATCH_MS = 200;
 export type Connection = 'connecting' | 'live' | 'stale';
 
 type Listener<T> = (item: T) => void;
+type KioskListener = (before: Kiosk | undefined, after: Kiosk) => void;
 
 /** The kiosks of the whole fleet, loaded once and kept current by the live stream. */
 class Fleet {
@@ -34,6 +35,7 @@ class Fleet {
   #batchTimer: ReturnType<typeof setTimeout> | undefined;
   #load: AbortController | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #kioskListeners = new Set<KioskListener>();
   #commandListeners = new Set<Listener<Command>>();
   #readingListeners = new Map<string, Set<Listener<Reading>>>();
 
@@ -50,6 +52,12 @@ class Fleet {
   get size(): number {
     void this.version;
     return this.#book.size;
+  }
+
+  /** Calls back for every live change of a kiosk, until the returned function is called. */
+  onKiosk(listener: KioskListener): () => void {
+    this.#kioskListeners.add(listener);
+    return () => this.#kioskListeners.delete(listener);
   }
 
   /** Calls back for every command that reaches a rung, until the returned function is called. */
@@ -154,9 +162,13 @@ class Fleet {
 
   #apply(event: ServerEvent): void {
     switch (event.name) {
-      case 'kiosk':
-        this.#book.take(JSON.parse(event.data) as Kiosk);
+      case 'kiosk': {
+        const kiosk = JSON.parse(event.data) as Kiosk;
+        const before = this.#book.get(kiosk.serial);
+        this.#book.take(kiosk);
+        for (const listener of this.#kioskListeners) listener(before, kiosk);
         break;
+      }
       case 'reading': {
         const { serial, reading } = JSON.parse(event.data) as LiveReading;
         this.#book.takeReading(serial, reading);

@@ -2,6 +2,8 @@ import * as calls from '$lib/api/calls';
 import { ApiError, setHooks } from '$lib/api/client';
 import type { Me } from '$lib/api/types';
 import { router } from '$lib/state/router.svelte';
+import { loginHref } from '$lib/state/routes';
+import { catalogue } from './catalogue.svelte';
 import { fleet } from './fleet.svelte';
 
 /** Who is logged in. The live stream runs exactly while somebody is. */
@@ -28,10 +30,9 @@ class Session {
     }
   }
 
-  /** Logs in and returns to the page that was asked for. Throws ApiError. */
+  /** Logs in; the login page is then left for the one that was asked for. Throws ApiError. */
   async login(username: string, password: string): Promise<void> {
     this.#begin(await calls.login(username, password));
-    router.go(returnPath(router.params.get('next')), { replace: true });
   }
 
   async logout(): Promise<void> {
@@ -47,6 +48,7 @@ class Session {
     this.me = me;
     this.known = true;
     fleet.start();
+    void catalogue.load();
   }
 
   #leave(): void {
@@ -58,14 +60,8 @@ class Session {
   #end(): void {
     this.#leave();
     if (router.path === '/login') return;
-    const here = router.path + router.search;
-    router.go(here === '/' ? '/login' : `/login?next=${encodeURIComponent(here)}`, { replace: true });
+    router.go(loginHref(router.path + router.search), { replace: true });
   }
-}
-
-/** Only paths of this page: a crafted link must not lead elsewhere after the login. */
-function returnPath(next: string | null): string {
-  return next && /^\/(?![/\\])/.test(next) && !next.startsWith('/login') ? next : '/';
 }
 
 export const session = new Session();

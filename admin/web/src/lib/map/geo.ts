@@ -77,3 +77,12 @@ export function graticuleStep(v: Viewport, wanted: number): number {
   const steps = [45, 30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
   return steps.findLast((step) => step >= degrees) ?? 45;
 }
+
+/** How far b lies east and north of a, in metres; good for the neighbourhood of a kiosk. */
+export function offset(a: Location, b: Location): { east: number; north: number } {
+  const rad = Math.PI / 180;
+  return {
+    east: (b.lng - a.lng) * rad * EARTH_RADIUS_M * Math.cos(a.lat * rad),
+    north: (b.lat - a.lat) * rad * EARTH_RADIUS_M,
+  };
+}

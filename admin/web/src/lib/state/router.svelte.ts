@@ -1,34 +1,16 @@
-/** What a path shows. */
-export type Route =
-  | { name: 'login' }
-  | { name: 'fleet' }
-  | { name: 'kiosk'; serial: string }
-  | { name: 'missing' };
-
-export function match(path: string): Route {
-  if (path === '/') return { name: 'fleet' };
-  if (path === '/login') return { name: 'login' };
-  const serial = /^\/kiosks\/([^/]+)\/?$/.exec(path)?.[1];
-  if (serial) {
-    try {
-      return { name: 'kiosk', serial: decodeURIComponent(serial) };
-    } catch {
-      // Not a valid escape; nothing has such a path.
-    }
-  }
-  return { name: 'missing' };
-}
-
-export const kioskHref = (serial: string) => `/kiosks/${encodeURIComponent(serial)}`;
+import { match } from './routes';
 
 /** The address bar as state. Three pages need no routing library. */
 class Router {
   path = $state(location.pathname);
   search = $state(location.search);
   route = $derived(match(this.path));
+  /** The fleet as it was last looked at, with its filters. */
+  fleetHref = $state('/');
   params = $derived(new URLSearchParams(this.search));
 
   constructor() {
+    this.#keepFleet();
     addEventListener('popstate', () => this.#read());
     document.addEventListener('click', (event) => this.#follow(event));
   }
@@ -43,8 +25,8 @@ class Router {
   setParams(changes: Record<string, string | undefined>): void {
     const params = new URLSearchParams(location.search);
     for (const [key, value] of Object.entries(changes)) {
-      if (value) params.set(key, value);
-      else params.delete(key);
+      if (value === undefined) params.delete(key);
+      else params.set(key, value);
     }
     const text = params.toString();
     this.go(location.pathname + (text ? `?${text}` : ''), { replace: true });
@@ -53,6 +35,11 @@ class Router {
   #read(): void {
     this.path = location.pathname;
     this.search = location.search;
+    this.#keepFleet();
+  }
+
+  #keepFleet(): void {
+    if (this.path === '/') this.fleetHref = this.path + this.search;
   }
 
   /** Follows plain clicks on our own links without loading the page anew. */

@@ -1,0 +1,176 @@
+import type { Metric } from '$lib/api/types';
+import { formatLimit } from '$lib/format/number';
+import uPlot from 'uplot';
+import { cssColour } from './colours';
+import { valueRange } from './series';
+
+export interface PlotOptions {
+  width: number;
+  height: number;
+  metric: Metric;
+  locale: string;
+  /** The texts beside the dashed lines of normal operation. */
+  limitTexts: { min: string; max: string };
+  /** Stretches of time to tint, such as when the kiosk could not serve; asked for at each drawing. */
+  shades: () => Shade[];
+  onzoom: (from: number, to: number) => void;
+  onreset: () => void;
+  /** The point under the pointer: its index in the data, if there is one, and the pointer's place in CSS pixels. */
+  onpoint: (index: number | undefined, left: number) => void;
+}
+
+/** A stretch of time in Unix milliseconds and the token of its colour. */
+export interface Shade {
+  from: number;
+  to: number;
+  token: string;
+}
+
+const FONT_PX = 11;
+/** How far from a point the pointer still means it. */
+const REACH_PX = 20;
+
+/** The options of the large chart: a band from min to max, the mean as a line, limits dashed. */
+export function plotOptions(o: PlotOptions): uPlot.Options {
+  const font = `${FONT_PX}px ${getComputedStyle(document.body).fontFamily}`;
+  const axis: uPlot.Axis = {
+    stroke: () => cssColour('--text-3'),
+    grid: { stroke: () => cssColour('--chart-grid'), width: 1 },
+    ticks: { show: false },
+    font,
+  };
+  const edge: uPlot.Series = { stroke: 'transparent', width: 0, points: { show: false } };
+  return {
+    width: o.width,
+    height: o.height,
+    padding: [12, 8, 0, 0],
+    legend: { show: false },
+    cursor: {
+      x: true,
+      y: true,
+      points: {
+        // Only the line gets a dot, not the edges of the band.
+        size: (_plot, series) => (series === 1 ? 7 : 0),
+        width: (_plot, series) => (series === 1 ? 2 : 0),
+        fill: () => cssColour('--chart-line'),
+        stroke: () => cssColour('--panel'),
+      },
+      drag: { x: true, y: false, setScale: false },
+      focus: { prox: -1 },
+      bind: {
+        dblclick: () => () => {
+          o.onreset();
+          return null;
+        },
+      },
+    },
+    scales: {
+      x: { time: true },
+      y: { range: (_plot, low, high) => valueRange(low ?? 0, high ?? 1, o.metric) },
+    },
+    axes: [
+      { ...axis, size: 30, gap: 8, space: 70, values: timeLabels(o.locale) },
+      {
+        ...axis,
+        size: 62,
+        space: 36,
+        values: (_plot, splits) => splits.map((value) => `${formatLimit(value, o.locale)} ${o.metric.unit}`.trim()),
+      },
+    ],
+    series: [
+      {},
+      { stroke: () => cssColour('--chart-line'), width: 1.25, spanGaps: false, points: { show: true, filter: lonePoints, size: 4, fill: () => cssColour('--chart-line') } },
+      { ...edge },
+      { ...edge },
+    ],
+    bands: [{ series: [3, 2], fill: () => cssColour('--chart-band') }],
+    hooks: {
+      drawClear: [(plot) => drawShades(plot, o.shades())],
+      draw: [(plot) => drawLimits(plot, o)],
+      setCursor: [(plot) => o.onpoint(pointAt(plot), plot.cursor.left ?? -1)],
+      setSelect: [
+        (plot) => {
+          const { left, width } = plot.select;
+          if (width < 4) return;
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          o.onzoom(plot.posToVal(left, 'x') * 1_000, plot.posToVal(left + width, 'x') * 1_000);
+        },
+      ],
+    },
+  };
+}
+
+/** The index of the point under the pointer. uPlot takes the nearest however far; across a gap that would mislead. */
+function pointAt(plot: uPlot): number | undefined {
+  const { idx, left = -1 } = plot.cursor;
+  const time = idx == null ? undefined : plot.data[0][idx];
+  if (idx == null || time === undefined || left < 0) return undefined;
+  return Math.abs(plot.valToPos(time, 'x') - left) <= REACH_PX ? idx : undefined;
+}
+
+/** A point with a gap on both sides would not show as a line; it shows as a dot. */
+function lonePoints(plot: uPlot, series: number): number[] {
+  const values = plot.data[series] ?? [];
+  const lone: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] != null && values[i - 1] == null && values[i + 1] == null) lone.push(i);
+  }
+  return lone;
+}
+
+/** Local time as people of the page's language write it; the day only where it begins. */
+function timeLabels(locale: string): uPlot.Axis.DynamicValues {
+  return (_plot, splits, _axis, _space, increment) =>
+    splits.map((seconds) => {
+      const at = new Date(seconds * 1_000);
+      if (at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0) {
+        return at.toLocaleDateString(locale, { day: 'numeric', month: 'short' });
+      }
+      const options: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+      if (increment < 60) options.second = '2-digit';
+      return at.toLocaleTimeString(locale, options);
+    });
+}
+
+function drawShades(plot: uPlot, shades: Shade[]): void {
+  const { ctx, bbox } = plot;
+  const x = (time: number) => Math.max(bbox.left, Math.min(bbox.left + bbox.width, plot.valToPos(time / 1_000, 'x', true)));
+  for (const { from, to, token } of shades) {
+    ctx.fillStyle = cssColour(token);
+    ctx.fillRect(x(from), bbox.top, x(to) - x(from), bbox.height);
+  }
+}
+
+function drawLimits(plot: uPlot, o: PlotOptions): void {
+  const { ctx, bbox } = plot;
+  const { min = -Infinity, max = Infinity } = plot.scales.y ?? {};
+  const ratio = devicePixelRatio;
+  ctx.save();
+  ctx.strokeStyle = cssColour('--warn');
+  ctx.fillStyle = cssColour('--warn');
+  ctx.lineWidth = ratio;
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'alphabetic';
+  ctx.setLineDash([5 * ratio, 4 * ratio]);
+  ctx.font = `${FONT_PX * ratio}px ${getComputedStyle(document.body).fontFamily}`;
+  for (const end of ['min', 'max'] as const) {
+    const limit = o.metric[end];
+    if (limit === undefined || limit <= min || limit >= max) continue;
+    const y = Math.round(plot.valToPos(limit, 'y', true)) + 0.5;
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+    // Inside the normal range there is always room; the rim keeps it readable on the line.
+    const text = `${o.limitTexts[end]} ${formatLimit(limit, o.locale)} ${o.metric.unit}`;
+    const [x, baseline] = [bbox.left + 6 * ratio, end === 'max' ? y + 14 * ratio : y - 6 * ratio];
+    ctx.save();
+    ctx.setLineDash([]);
+    ctx.lineWidth = 3 * ratio;
+    ctx.strokeStyle = cssColour('--panel');
+    ctx.strokeText(text, x, baseline);
+    ctx.restore();
+    ctx.fillText(text, x, baseline);
+  }
+  ctx.restore();
+}

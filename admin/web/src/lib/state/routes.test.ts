@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { kioskHref, loginHref, match, returnPath } from './routes';
+
+describe('match', () => {
+  it.each([
+    ['/', { name: 'fleet' }], ['/login', { name: 'login' }], ['/kiosks/SIM-1', { name: 'kiosk', serial: 'SIM-1' }],
+    ['/kiosks/a%2Fb', { name: 'kiosk', serial: 'a/b' }], ['/kiosks/%zz', { name: 'missing' }],
+    ['/kiosks/', { name: 'missing' }], ['/nothing', { name: 'missing' }],
+  ])('%s', (path, route) => {
+    expect(match(path)).toEqual(route);
+  });
+
+  it('comes back from the address of a kiosk', () => {
+    expect(match(kioskHref('a b/c'))).toEqual({ name: 'kiosk', serial: 'a b/c' });
+  });
+});
+
+describe('the way back after the login', () => {
+  it('is the page that was asked for', () => {
+    const href = loginHref('/kiosks/x?range=6h');
+    expect(returnPath(new URL(href, 'http://x').searchParams.get('next'))).toBe('/kiosks/x?range=6h');
+    expect(loginHref('/')).toBe('/login');
+  });
+
+  it.each([null, '', 'https://evil.example', '//evil.example', '/\\evil.example', 'javascript:alert(1)', '/login?next=/login'])(
+    'never leads elsewhere: %j', (next) => {
+      expect(returnPath(next)).toBe('/');
+    },
+  );
+});
