@@ -27,11 +27,11 @@ import (
 
 // config is the broker's configuration; configs/broker.yaml explains every key.
 type config struct {
-	DataDir string `key:"data_dir" usage:"folder of sessions, queued and retained messages"`
+	DataDir string `key:"data_dir" usage:"folder of all data; the broker's is broker/ in it"`
 	Kiosks  struct {
 		Addr string `key:"addr" usage:"address of the MQTT listener (mTLS) for kiosks and admin"`
 	} `key:"kiosks"`
-	TLSDir  string `key:"tls_dir" usage:"folder with ca.pem, server.pem and server-key.pem, as written by 'admin broker files'"`
+	TLSDir  string `key:"tls_dir" usage:"folder with ca.pem, server.pem and server-key.pem, as written by 'admin broker files'; default broker/tls in data_dir"`
 	Metrics struct {
 		Addr string `key:"addr" usage:"address of /metrics, /healthz and /readyz; empty: none"`
 	} `key:"metrics"`
@@ -39,7 +39,7 @@ type config struct {
 }
 
 func defaults() *config {
-	c := &config{DataDir: "data/broker", TLSDir: "data/broker/tls", Log: daemon.DefaultLog()}
+	c := &config{DataDir: "data", Log: daemon.DefaultLog()}
 	c.Kiosks.Addr = ":8883"
 	c.Metrics.Addr = "127.0.0.1:8081"
 	return c
@@ -75,19 +75,24 @@ func main() {
 }
 
 func run(ctx context.Context, cfg *config, log *slog.Logger) error {
-	authority, err := os.ReadFile(filepath.Join(cfg.TLSDir, "ca.pem"))
+	folder := filepath.Join(cfg.DataDir, "broker")
+	tlsDir := cfg.TLSDir
+	if tlsDir == "" {
+		tlsDir = filepath.Join(folder, "tls")
+	}
+	authority, err := os.ReadFile(filepath.Join(tlsDir, "ca.pem"))
 	if err != nil {
-		return fmt.Errorf("tls_dir: %w (write it with 'admin broker files %s')", err, cfg.TLSDir)
+		return fmt.Errorf("tls_dir: %w (write it with 'admin broker files %s')", err, tlsDir)
 	}
 	roots, err := pki.Pool(authority)
 	if err != nil {
 		return fmt.Errorf("tls_dir: ca.pem: %w", err)
 	}
-	certificate, err := pki.NewFileCertificate(filepath.Join(cfg.TLSDir, "server.pem"), filepath.Join(cfg.TLSDir, "server-key.pem"), log)
+	certificate, err := pki.NewFileCertificate(filepath.Join(tlsDir, "server.pem"), filepath.Join(tlsDir, "server-key.pem"), log)
 	if err != nil {
 		return fmt.Errorf("tls_dir: %w", err)
 	}
-	storage, err := durable.Open(filepath.Join(cfg.DataDir, "store"), log)
+	storage, err := durable.Open(filepath.Join(folder, "store"), log)
 	if err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func run(ctx context.Context, cfg *config, log *slog.Logger) error {
 			_ = s.Close()
 			return fmt.Errorf("metrics.addr %s: %w", cfg.Metrics.Addr, err)
 		}
-		group.Go(func() error { return serveMetrics(ctx, listener, metrics) })
+		group.Go(func() error { return serveMetrics(ctx, listener, metrics, s.Serving) })
 	}
 	log.Info("broker is running", "kiosks", s.Addr(), "data", cfg.DataDir)
 	return group.Wait()
@@ -116,12 +121,17 @@ func run(ctx context.Context, cfg *config, log *slog.Logger) error {
 
 const headerTimeout = 10 * time.Second
 
-func serveMetrics(ctx context.Context, listener net.Listener, metrics prometheus.Gatherer) error {
+func serveMetrics(ctx context.Context, listener net.Listener, metrics prometheus.Gatherer, serving func() bool) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") }
-	mux.HandleFunc("GET /healthz", ok)
-	mux.HandleFunc("GET /readyz", ok) // the MQTT listener was opened before this one
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !serving() {
+			http.Error(w, "not serving yet", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()

@@ -236,9 +236,14 @@ func TestQueuedMessagesAndAdmissionsSurviveARestart(t *testing.T) {
 	b.stop()
 	b.start()
 	await(t, "the kiosk's return", k.connected)
+	k.publish(t, protocol.Topic("K-1", protocol.ChannelTelemetry), false, []byte("after the restart"))
 	platform = b.platform()
-	if m := await(t, "the queued message", platform.messages); string(m.Payload) != "while admin was away" {
-		t.Errorf("got %q", m.Payload)
+	got := map[string]bool{}
+	for range 2 {
+		got[string(await(t, "a queued message", platform.messages).Payload)] = true
+	}
+	if !got["while admin was away"] || !got["after the restart"] {
+		t.Errorf("got %v", got)
 	}
 }
 

@@ -92,27 +92,30 @@ func noStore(next echo.HandlerFunc) echo.HandlerFunc {
 // authenticate finds out who makes the request: by bearer token, else by session cookie.
 func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		ctx := c.Request().Context()
-		var p fleet.Principal
-		var err error
-		if header := c.Request().Header.Get("Authorization"); header != "" {
-			token, ok := strings.CutPrefix(header, "Bearer ")
-			if !ok {
-				return fmt.Errorf("the Authorization header must be 'Bearer <API token>': %w", fleet.ErrUnauthorized)
-			}
-			p, err = s.cfg.Auth.ByToken(ctx, strings.TrimSpace(token))
-		} else if cookie, cookieErr := c.Cookie(sessionCookie); cookieErr == nil {
-			p, err = s.cfg.Auth.BySession(ctx, cookie.Value)
-			c.Set(keySession, cookie.Value)
-		} else {
-			return fmt.Errorf("log in with POST %s/session or send an API token: %w", Prefix, fleet.ErrUnauthorized)
-		}
+		p, err := s.whoIs(c)
 		if err != nil {
 			return err
 		}
 		c.Set(keyPrincipal, p)
 		return next(c)
 	}
+}
+
+func (s *Server) whoIs(c echo.Context) (fleet.Principal, error) {
+	ctx := c.Request().Context()
+	if header := c.Request().Header.Get("Authorization"); header != "" {
+		token, ok := strings.CutPrefix(header, "Bearer ")
+		if !ok {
+			return fleet.Principal{}, fmt.Errorf("the Authorization header must be 'Bearer <API token>': %w", fleet.ErrUnauthorized)
+		}
+		return s.cfg.Auth.ByToken(ctx, strings.TrimSpace(token))
+	}
+	cookie, err := c.Cookie(sessionCookie)
+	if err != nil {
+		return fleet.Principal{}, fmt.Errorf("log in with POST %s/session or send an API token: %w", Prefix, fleet.ErrUnauthorized)
+	}
+	c.Set(keySession, cookie.Value)
+	return s.cfg.Auth.BySession(ctx, cookie.Value)
 }
 
 func principal(c echo.Context) fleet.Principal {

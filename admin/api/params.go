@@ -55,7 +55,7 @@ func makeCursor(position any) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// instant reads a time: RFC 3339, Unix seconds or milliseconds, now, or relative to now as in -1h.
+// instant reads a time: RFC 3339, now, or relative to now as in -1h.
 func instant(name, text string, now, fallback time.Time) (time.Time, error) {
 	switch {
 	case text == "":

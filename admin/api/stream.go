@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -79,6 +80,10 @@ func (w *sseWriter) run(c echo.Context, client *client) error {
 		case <-c.Request().Context().Done():
 			return nil
 		case <-heartbeat.C:
+			// The session may have ended since, or the token may have been withdrawn.
+			if _, err := w.server.whoIs(c); errors.Is(err, fleet.ErrUnauthorized) {
+				return nil
+			}
 			err = w.write(": alive\n\n")
 		case <-spaced.C:
 			err = w.dueReadings()

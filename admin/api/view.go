@@ -9,7 +9,7 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
-// The types of this file are the JSON of openapi.yaml; TestResponsesFollowTheContract holds them to it.
+// The types of this file are the JSON of openapi.yaml; internal/e2e holds every answer to it.
 
 type page[T any] struct {
 	Items      []T    `json:"items"`

@@ -121,7 +121,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	a.onClose("time series", a.series.Close)
 
 	a.ingest = ingest.New(ingest.Config{
-		Live: &live{a.tracker, a.ladder}, Series: a.series, Rejected: rejectedReadings, Retry: retryAfter,
+		Live: &live{a.registry, a.tracker, a.ladder}, Series: a.series, Rejected: rejectedReadings, Retry: retryAfter,
 		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
 	})
 	if err := a.openLink(authority, internal, metrics); err != nil {
@@ -257,6 +257,9 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		defer stopIntake()
+		// The broker's end waits for clients that wait for room.
+		stop := context.AfterFunc(ctx, a.ingest.Stop)
+		defer stop()
 		return a.link.run(ctx)
 	})
 	group.Go(func() error {

@@ -44,9 +44,6 @@ var errNoBroker = errors.New("the broker is not connected")
 type innerBroker struct {
 	server *server.Server
 	log    *slog.Logger
-
-	mu      sync.Mutex
-	serving bool
 }
 
 func newInnerBroker(cfg *Config, certificate func() (*tls.Certificate, error), roots *x509.CertPool, reg *registry.Registry, in func() *ingest.Ingest, metrics prometheus.Registerer, log *slog.Logger) (*innerBroker, error) {
@@ -75,33 +72,31 @@ func (e *innerBroker) admit(k *fleet.Kiosk) {
 // forget ends the connections of a kiosk that is no longer registered and removes its retained status.
 func (e *innerBroker) forget(serial string) {
 	e.server.Disconnect(serial)
+	if err := clearRetained(context.Background(), e, serial); err != nil {
+		e.log.Warn("retained messages not removed", "serial", serial, "error", err)
+	}
+}
+
+// clearRetained removes what the broker keeps of a kiosk that is no longer registered.
+func clearRetained(ctx context.Context, l link, serial string) error {
 	for _, ch := range []protocol.Channel{protocol.ChannelStatus, protocol.ChannelConfig} {
-		if err := e.server.Publish(context.Background(), protocol.Topic(serial, ch), 1, true, nil); err != nil {
-			e.log.Warn("retained message not removed", "serial", serial, "channel", string(ch), "error", err)
+		if err := l.Publish(ctx, protocol.Topic(serial, ch), 1, true, nil); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func (e *innerBroker) run(ctx context.Context) error {
 	if err := e.server.Serve(); err != nil {
 		return err
 	}
-	e.setServing(true)
 	<-ctx.Done()
-	e.setServing(false)
 	return e.server.Close()
 }
 
-func (e *innerBroker) setServing(v bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.serving = v
-}
-
 func (e *innerBroker) ready() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.serving {
+	if !e.server.Serving() {
 		return errors.New("the broker is not serving")
 	}
 	return nil
@@ -163,7 +158,8 @@ const (
 	// holds up the client that would receive it.
 	externalPatience = 5 * time.Second
 	admissionRetry   = time.Second
-	platformValidity = 397 * 24 * time.Hour
+	// platformValidity outlives any run: each start issues a new certificate.
+	platformValidity = 10 * 365 * 24 * time.Hour
 )
 
 func newOuterBroker(cfg *Config, authority *pki.Authority, reg *registry.Registry, in func() *ingest.Ingest, now time.Time, log *slog.Logger) (*outerBroker, error) {
@@ -173,13 +169,17 @@ func newOuterBroker(cfg *Config, authority *pki.Authority, reg *registry.Registr
 	}
 	e := &outerBroker{url: cfg.Broker.URL, registry: reg, log: log, pending: map[string]*fleet.Kiosk{}, wake: make(chan struct{}, 1)}
 	var subscriptions []mqttclient.Subscription
-	for _, f := range protocol.FilterFromKiosks() {
+	for _, f := range append(protocol.FilterFromKiosks(), protocol.AdmissionFilter) {
 		subscriptions = append(subscriptions, mqttclient.Subscription{Filter: f, QoS: 1})
 	}
 	e.client, err = mqttclient.New(mqttclient.Config{
 		Brokers: []string{cfg.Broker.URL}, ClientID: "kioskfleet-admin", TLS: pki.ClientTLS(cert, authority.Pool()),
 		Persistent: true, Subscriptions: subscriptions, Log: log,
 		OnMessage: func(m mqttclient.Message) error {
+			if serial, ok := protocol.ParseAdmissionTopic(m.Topic); ok {
+				e.withdrawUnknown(serial, m.Payload)
+				return nil
+			}
 			serial, ch, ok := protocol.ParseTopic(m.Topic)
 			if !ok {
 				return nil
@@ -210,14 +210,19 @@ func (e *outerBroker) admitAll() {
 	}
 }
 
+// withdrawUnknown takes back an admission, kept by the broker, of a kiosk that was deleted while the
+// broker could not be told.
+func (e *outerBroker) withdrawUnknown(serial string, payload []byte) {
+	if _, err := e.registry.Get(serial); err != nil && len(payload) > 0 {
+		e.queue(serial, nil)
+	}
+}
+
 func (e *outerBroker) queue(serial string, k *fleet.Kiosk) {
 	e.mu.Lock()
 	e.pending[serial] = k
 	e.mu.Unlock()
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
+	e.signal()
 }
 
 func (e *outerBroker) run(ctx context.Context) error {
@@ -238,12 +243,12 @@ func (e *outerBroker) run(ctx context.Context) error {
 				timer.Stop()
 				return <-done
 			}
-			e.queueNothing()
+			e.signal()
 		}
 	}
 }
 
-func (e *outerBroker) queueNothing() {
+func (e *outerBroker) signal() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
@@ -262,7 +267,11 @@ func (e *outerBroker) publishAdmissions(ctx context.Context) bool {
 		if k != nil {
 			payload, _ = json.Marshal(protocol.Admission{Serial: serial, Generation: k.Generation}) // cannot fail: plain fields
 		}
-		if err := e.Publish(ctx, protocol.AdmissionTopic(serial), 1, true, payload); err != nil {
+		err := e.Publish(ctx, protocol.AdmissionTopic(serial), 1, true, payload)
+		if err == nil && k == nil {
+			err = clearRetained(ctx, e, serial)
+		}
+		if err != nil {
 			ok = false
 			e.mu.Lock()
 			if _, newer := e.pending[serial]; !newer {

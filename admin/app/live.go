@@ -10,21 +10,35 @@ import (
 	"kioskfleet/admin/command"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/admin/presence"
+	"kioskfleet/admin/registry"
 	"kioskfleet/internal/protocol"
 )
 
-// live is ingest's live side: presence first, then the commands that wait for what it shows.
+// live is ingest's live side: presence first, then the commands that wait for what it shows. What is
+// still on its way from a kiosk that was deleted meanwhile must not bring it back.
 type live struct {
-	tracker *presence.Tracker
-	ladder  *command.Ladder
+	registry *registry.Registry
+	tracker  *presence.Tracker
+	ladder   *command.Ladder
+}
+
+func (l *live) gone(serial string) bool {
+	_, err := l.registry.Get(serial)
+	return err != nil
 }
 
 func (l *live) Reading(ctx context.Context, r *fleet.Reading) {
+	if l.gone(r.Serial) {
+		return
+	}
 	l.tracker.Reading(r)
 	l.ladder.Reported(ctx, r.Serial)
 }
 
 func (l *live) Joined(ctx context.Context, serial, connection string, j protocol.Join, at time.Time) {
+	if l.gone(serial) {
+		return
+	}
 	l.tracker.Joined(serial, connection, j, at)
 	l.ladder.Joined(ctx, serial, j)
 }
@@ -46,7 +60,7 @@ func tellHub(hub *api.Hub) presence.Observer {
 		if c.Reading {
 			hub.Reading(serial)
 		}
-		if c.Old == nil || len(c.Events) > 0 || c.Old.Status != c.New.Status || len(c.Old.Reasons) != len(c.New.Reasons) {
+		if c.Notable() {
 			hub.Kiosk(serial)
 		}
 	}

@@ -62,8 +62,8 @@ func (t *tool) users() *cobra.Command {
 	return group("user", "Create users and change passwords", add, reset)
 }
 
-// choosePassword reads the password or makes one; made is empty when it was read. It is never taken
-// from an argument, which other users of the machine could see.
+// choosePassword reads the password or makes one; made is empty when it was read. There is
+// no argument for it: other users of the machine could see that.
 func choosePassword(cmd *cobra.Command, fromStdin bool) (password, made string, err error) {
 	if !fromStdin {
 		made = auth.NewSecret()[:24]

@@ -76,8 +76,10 @@ type Ingest struct {
 	series  *seriesWriter
 	metrics *metrics
 
-	closing sync.RWMutex // held for reading by Accept, for writing to close the queues
-	closed  bool
+	stopping chan struct{} // closed by Stop: who waits for room is turned away
+	stopOnce sync.Once
+	closing  sync.RWMutex // held for reading by Accept, for writing to close the queues
+	closed   bool
 }
 
 // task is one message or connection event on its way to the live side.
@@ -88,7 +90,7 @@ type task struct {
 
 // New returns an Ingest whose queues are empty.
 func New(cfg Config) *Ingest {
-	in := &Ingest{cfg: cfg, seed: maphash.MakeSeed(), metrics: newMetrics(cfg.Metrics)}
+	in := &Ingest{cfg: cfg, seed: maphash.MakeSeed(), metrics: newMetrics(cfg.Metrics), stopping: make(chan struct{})}
 	for i := range in.queues {
 		in.queues[i] = make(chan task, shardQueue)
 	}
@@ -114,8 +116,27 @@ func (in *Ingest) enqueue(serial string, t task) error {
 	if in.closed {
 		return ErrClosed
 	}
-	in.queues[maphash.String(in.seed, serial)%shards] <- t
-	return nil
+	queue := in.queues[maphash.String(in.seed, serial)%shards]
+	select {
+	case queue <- t:
+		return nil
+	default:
+	}
+	select {
+	case queue <- t:
+		return nil
+	case <-in.stopping:
+		return ErrClosed
+	}
+}
+
+// Stop begins the end: messages that find their queue full are refused instead of waiting, and the
+// store has its grace to swallow the rest. Run returns after its own context has ended.
+func (in *Ingest) Stop() {
+	in.stopOnce.Do(func() {
+		close(in.stopping)
+		in.series.hurry()
+	})
 }
 
 // Run works on the queues until ctx ends; then it takes no more, works off what it has taken, and
@@ -136,6 +157,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	go func() { writer <- in.series.run(work) }()
 
 	<-ctx.Done()
+	in.Stop()
 	in.closing.Lock()
 	in.closed = true
 	for i := range in.queues {
@@ -168,12 +190,12 @@ func (in *Ingest) handle(ctx context.Context, t task) {
 		in.series.add(readings)
 	case protocol.ChannelJoin:
 		var j protocol.Join
-		if in.decode(m, &j) {
+		if in.decode(m, &j) && in.checkJoin(m, &j) {
 			in.cfg.Live.Joined(ctx, m.Serial, m.ConnectionID, j, m.ReceivedAt)
 		}
 	case protocol.ChannelBye:
 		var b protocol.Bye
-		if in.decode(m, &b) {
+		if in.decode(m, &b) && in.checkTexts(m, b.Session, b.Reason) {
 			in.cfg.Live.Bye(ctx, m.Serial, m.ConnectionID, b, m.ReceivedAt)
 		}
 	case protocol.ChannelAck:
@@ -198,9 +220,34 @@ func (in *Ingest) decode(m Message, into any) bool {
 	return true
 }
 
+// maxCapabilities bounds what a kiosk may announce.
+const maxCapabilities = 64
+
+func (in *Ingest) checkJoin(m Message, j *protocol.Join) bool {
+	if j.Serial != "" && j.Serial != m.Serial {
+		in.deadLetter(m, refuse(reasonSerial, "payload says %q, the topic %q", j.Serial, m.Serial))
+		return false
+	}
+	if len(j.Capabilities) > maxCapabilities || len(j.Commands) > maxCapabilities {
+		in.deadLetter(m, refuse(reasonSchema, "more than %d capabilities or commands", maxCapabilities))
+		return false
+	}
+	return in.checkTexts(m, append(append([]string{j.Session, j.BootID, j.AgentVersion, j.Model}, j.Capabilities...), j.Commands...)...)
+}
+
+func (in *Ingest) checkTexts(m Message, texts ...string) bool {
+	for _, text := range texts {
+		if len(text) > maxTextBytes {
+			in.deadLetter(m, refuse(reasonSchema, "a text has more than %d bytes", maxTextBytes))
+			return false
+		}
+	}
+	return true
+}
+
 func (in *Ingest) deadLetter(m Message, r *refusal) {
 	in.metrics.deadLetters.WithLabelValues(r.reason).Inc()
-	in.cfg.Log.Warn("message refused", "serial", m.Serial, "channel", string(m.Channel), "reason", r.reason, "error", r.err)
+	in.cfg.Log.Debug("message refused", "serial", m.Serial, "channel", string(m.Channel), "reason", r.reason, "error", r.err)
 }
 
 type metrics struct {

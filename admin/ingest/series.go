@@ -32,15 +32,17 @@ type seriesWriter struct {
 	log     *slog.Logger
 
 	wake      chan struct{} // buffered 1: something waits
+	hurrying  chan struct{} // closed by hurry
 	finishing chan struct{} // closed by finish
 
-	mu      sync.Mutex
-	notFull *sync.Cond
-	waiting []fleet.Reading
+	mu        sync.Mutex
+	notFull   *sync.Cond
+	waiting   []fleet.Reading
+	abandoned bool // the grace is over: what comes is counted as lost
 }
 
 func newSeriesWriter(cfg Config, m *metrics) *seriesWriter {
-	w := &seriesWriter{cfg: cfg, metrics: m, log: cfg.Log, wake: make(chan struct{}, 1), finishing: make(chan struct{})}
+	w := &seriesWriter{cfg: cfg, metrics: m, log: cfg.Log, wake: make(chan struct{}, 1), hurrying: make(chan struct{}), finishing: make(chan struct{})}
 	w.notFull = sync.NewCond(&w.mu)
 	return w
 }
@@ -51,8 +53,13 @@ func (w *seriesWriter) add(readings []fleet.Reading) {
 		return
 	}
 	w.mu.Lock()
-	for len(w.waiting) >= seriesQueue {
+	for len(w.waiting) >= seriesQueue && !w.abandoned {
 		w.notFull.Wait()
+	}
+	if w.abandoned {
+		w.mu.Unlock()
+		w.metrics.lost.Add(float64(len(readings)))
+		return
 	}
 	w.waiting = append(w.waiting, readings...)
 	w.metrics.waiting.Set(float64(len(w.waiting)))
@@ -63,15 +70,11 @@ func (w *seriesWriter) add(readings []fleet.Reading) {
 	}
 }
 
-// finish says that nothing more will be added; run ends once the queue is empty. A second call does
-// nothing.
-func (w *seriesWriter) finish() {
-	select {
-	case <-w.finishing:
-	default:
-		close(w.finishing)
-	}
-}
+// hurry begins the grace in which the store must have taken everything.
+func (w *seriesWriter) hurry() { close(w.hurrying) }
+
+// finish says that nothing more will be added; run ends once the queue is empty.
+func (w *seriesWriter) finish() { close(w.finishing) }
 
 func (w *seriesWriter) take() []fleet.Reading {
 	w.mu.Lock()
@@ -84,14 +87,14 @@ func (w *seriesWriter) take() []fleet.Reading {
 	return batch
 }
 
-// run appends batches until finish and an empty queue, or finish and the end of its grace.
+// run appends batches until finish and an empty queue, or hurry and the end of its grace.
 func (w *seriesWriter) run(ctx context.Context) error {
 	ctx, abandon := context.WithCancel(ctx)
 	defer abandon()
 	go func() {
 		select {
 		case <-ctx.Done():
-		case <-w.finishing:
+		case <-w.hurrying:
 			timer := time.AfterFunc(finishGrace, abandon)
 			context.AfterFunc(ctx, func() { timer.Stop() })
 		}
@@ -107,7 +110,7 @@ func (w *seriesWriter) run(ctx context.Context) error {
 		if err := w.append(ctx, batch); err != nil {
 			w.mu.Lock()
 			lost := len(batch) + len(w.waiting)
-			w.waiting = nil
+			w.waiting, w.abandoned = nil, true
 			w.notFull.Broadcast()
 			w.mu.Unlock()
 			w.metrics.lost.Add(float64(lost))
@@ -129,7 +132,7 @@ func (w *seriesWriter) await() bool {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-w.finishing:
+	case <-w.hurrying:
 	}
 	return true
 }
@@ -153,7 +156,7 @@ func (w *seriesWriter) append(ctx context.Context, batch []fleet.Reading) error 
 		}
 		w.metrics.retries.Inc()
 		pause := max(delay, w.cfg.Retry(err))
-		w.log.Error("time-series store does not take readings, trying again", "readings", len(batch), "retry_in", pause, "error", err)
+		w.log.Warn("time-series store does not take readings, trying again", "readings", len(batch), "retry_in", pause, "error", err)
 		delay = min(2*delay, retryMax)
 		timer := time.NewTimer(pause)
 		select {

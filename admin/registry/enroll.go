@@ -117,7 +117,7 @@ func (r *Registry) Enroll(ctx context.Context, req protocol.EnrollRequest, token
 	if err != nil {
 		return none, err
 	}
-	if err := r.store.UseEnrollmentToken(ctx, token.ID, req.Serial, now); err != nil {
+	if err := r.store.UseEnrollmentToken(ctx, token.ID, req.Serial, kiosk.Generation, now); err != nil {
 		return none, err
 	}
 	if err := r.refresh(ctx, req.Serial); err != nil {

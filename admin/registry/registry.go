@@ -25,7 +25,7 @@ type Store interface {
 	AddEnrollmentToken(ctx context.Context, t fleet.EnrollmentToken, actor string) error
 	EnrollmentTokens(ctx context.Context) ([]fleet.EnrollmentToken, error)
 	EnrollmentToken(ctx context.Context, id, hash string) (fleet.EnrollmentToken, error)
-	UseEnrollmentToken(ctx context.Context, id, serial string, now time.Time) error
+	UseEnrollmentToken(ctx context.Context, id, serial string, generation int64, now time.Time) error
 	DeleteEnrollmentToken(ctx context.Context, id, actor string, now time.Time) error
 }
 
@@ -135,6 +135,10 @@ func (r *Registry) replace(serial string, fresh *fleet.Kiosk) {
 	old := r.kiosks[serial]
 	same := old == nil && fresh == nil ||
 		old != nil && fresh != nil && old.UpdatedAt.Equal(fresh.UpdatedAt) && old.Generation == fresh.Generation && old.ID == fresh.ID
+	if old != nil && fresh != nil && fresh.ID == old.ID && fresh.UpdatedAt.Before(old.UpdatedAt) {
+		r.mu.Unlock()
+		return // it was read before a change that the cache already holds
+	}
 	if fresh == nil {
 		delete(r.kiosks, serial)
 	} else {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,9 +56,10 @@ func (s *Store) EnrollmentToken(ctx context.Context, id, hash string) (fleet.Enr
 	return fleet.EnrollmentToken{}, fmt.Errorf("enrolment token: %w", err)
 }
 
-// UseEnrollmentToken counts one use of a token and marks the kiosk as enrolled, both or neither.
-// Errors: fleet.ErrTokenExpired, fleet.ErrTokenUsedUp, fleet.ErrNotRegistered.
-func (s *Store) UseEnrollmentToken(ctx context.Context, id, serial string, now time.Time) error {
+// UseEnrollmentToken counts one use of a token and marks the kiosk as enrolled with a certificate of
+// that generation, both or neither. Errors: fleet.ErrTokenExpired, fleet.ErrTokenUsedUp,
+// fleet.ErrNotRegistered, and fleet.ErrRevoked when the kiosk was revoked meanwhile.
+func (s *Store) UseEnrollmentToken(ctx context.Context, id, serial string, generation int64, now time.Time) error {
 	return s.change(ctx, "enrol "+serial, func(tx *sql.Tx) error {
 		t, err := scanEnrollmentToken(tx.QueryRowContext(ctx, `SELECT `+enrollmentColumns+` FROM enrollment_tokens WHERE id = $1`, id))
 		switch {
@@ -73,11 +75,17 @@ func (s *Store) UseEnrollmentToken(ctx context.Context, id, serial string, now t
 		if _, err := tx.ExecContext(ctx, `UPDATE enrollment_tokens SET uses = uses + 1 WHERE id = $1`, id); err != nil {
 			return err
 		}
-		err = touched(tx.ExecContext(ctx, `UPDATE kiosks SET enrolled_at = $1, revoked_at = NULL, updated_at = $1 WHERE serial = $2`, millis(now), serial))
-		if known(err) == fleet.ErrNotFound {
+		var current int64
+		err = tx.QueryRowContext(ctx, `SELECT generation FROM kiosks WHERE serial = $1`, serial).Scan(&current)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
 			return fleet.ErrNotRegistered
+		case err != nil:
+			return err
+		case current != generation:
+			return fleet.ErrRevoked
 		}
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE kiosks SET enrolled_at = $1, revoked_at = NULL, updated_at = $1 WHERE serial = $2`, millis(now), serial); err != nil {
 			return err
 		}
 		return followUp(ctx, tx, fleet.Event{Serial: serial, At: now, Kind: fleet.EventEnrolled, Actor: "enrolment:" + id})

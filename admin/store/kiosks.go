@@ -51,7 +51,8 @@ func (s *Store) Kiosk(ctx context.Context, serial string) (fleet.Kiosk, error) {
 	return k, nil
 }
 
-// AddKiosk registers a kiosk and returns it with its id; fleet.ErrExists if the serial is taken.
+// AddKiosk registers a kiosk and returns it with its id and generation; fleet.ErrExists if the serial
+// is taken.
 func (s *Store) AddKiosk(ctx context.Context, k fleet.Kiosk, actor string, now time.Time) (fleet.Kiosk, error) {
 	k.CreatedAt, k.UpdatedAt = now, now
 	err := s.change(ctx, "register kiosk "+k.Serial, func(tx *sql.Tx) error {
@@ -61,8 +62,8 @@ func (s *Store) AddKiosk(ctx context.Context, k fleet.Kiosk, actor string, now t
 			return err
 		}
 		err = tx.QueryRowContext(ctx, `INSERT INTO kiosks (serial, site, tags, model, timezone, lat, lng, generation, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING id`,
-			k.Serial, k.Site, string(tags), k.Model, k.Timezone, lat, lng, k.Generation, millis(now)).Scan(&k.ID)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, COALESCE((SELECT generation FROM retired_kiosks WHERE serial = $1), 0), $8, $8) RETURNING id, generation`,
+			k.Serial, k.Site, string(tags), k.Model, k.Timezone, lat, lng, millis(now)).Scan(&k.ID, &k.Generation)
 		if err != nil {
 			return err
 		}
@@ -107,6 +108,10 @@ func updateKiosk(ctx context.Context, tx *sql.Tx, k fleet.Kiosk) error {
 // DeleteKiosk removes a kiosk and its live state; its commands and events stay as history.
 func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.Time) error {
 	return s.change(ctx, "delete kiosk "+serial, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO retired_kiosks (serial, generation) SELECT serial, generation + 1 FROM kiosks WHERE serial = $1
+			ON CONFLICT (serial) DO UPDATE SET generation = excluded.generation`, serial); err != nil {
+			return err
+		}
 		if err := touched(tx.ExecContext(ctx, `DELETE FROM kiosks WHERE serial = $1`, serial)); err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 			action = "publish"
 		}
 		h.server.metrics.denied.WithLabelValues(action).Inc()
-		h.server.log.Warn("access denied", "serial", identity.Serial, "action", action, "topic", topic)
+		h.server.log.Debug("access denied", "serial", identity.Serial, "action", action, "topic", topic)
 	}
 	return allowed
 }
@@ -215,16 +215,20 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	}
 	pk.FixedHeader.Retain = false
 	var err error
-	if sink := h.server.cfg.Sink; sink != nil {
+	sink := h.server.cfg.Sink
+	if sink != nil {
 		err = sink.Publish(h.message(cl, pk, false))
 	} else {
-		err = h.awaitPlatform(cl)
+		err = h.forward(cl, pk)
 	}
 	if err != nil {
 		h.server.metrics.rejected.Inc()
-		h.server.log.Warn("message not accepted, closing the connection so that it is sent again", "serial", identity.Serial, "topic", pk.TopicName, "error", err)
+		h.server.log.Debug("message not accepted, closing the connection so that it is sent again", "serial", identity.Serial, "topic", pk.TopicName, "error", err)
 		cl.Stop(err)
 		return pk, packets.ErrRejectPacket
+	}
+	if sink == nil {
+		return pk, packets.CodeSuccessIgnore // forward has delivered it
 	}
 	return pk, nil
 }
@@ -268,11 +272,19 @@ func (c *conn) describe() Connection {
 	return Connection{ID: c.id, Serial: c.identity.Serial, Remote: c.RemoteAddr().String(), At: c.since}
 }
 
+// identityOf returns who a client is: by its certificate, or, for a session that was loaded from the
+// store and has no connection yet, by the session's name, which only OnConnect gives.
 func identityOf(cl *mqtt.Client) (pki.Identity, bool) {
 	if c, ok := cl.Net.Conn.(*conn); ok {
 		return c.identity, true
 	}
-	return pki.Identity{}, false
+	if cl.Net.Conn != nil || cl.ID == "" {
+		return pki.Identity{}, false
+	}
+	if cl.ID == platformSession {
+		return pki.Identity{Platform: true}, true
+	}
+	return pki.Identity{Serial: ownerOf(cl.ID)}, true
 }
 
 // ownerOf returns the serial that a session's name belongs to.

@@ -30,6 +30,15 @@ var (
 	errPlatformFull = errors.New("admin is away or too slow and its session is full")
 )
 
+// forward puts a kiosk's message into the platform's session, and with it into the store, before the
+// kiosk gets its acknowledgement; mochi by itself acknowledges first.
+func (h *hook) forward(cl *mqtt.Client, pk packets.Packet) error {
+	if err := h.awaitPlatform(cl); err != nil {
+		return err
+	}
+	return h.server.mqtt.Publish(pk.TopicName, pk.Payload, false, max(pk.FixedHeader.Qos, 1))
+}
+
 // awaitPlatform returns once the platform's session can take one more message. mochi would otherwise
 // acknowledge it and then drop it.
 func (h *hook) awaitPlatform(cl *mqtt.Client) error {

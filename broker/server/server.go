@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -95,7 +96,7 @@ const (
 	// mochi drops the message and counts it; commands are sent again on the next join.
 	clientQueue = 32
 	// platformQueue is the same in the stand-alone broker, where the platform's client gets everything.
-	platformQueue = 4096
+	platformQueue = 1024
 	// maxSessionExpiry bounds how long a session without connection is kept.
 	maxSessionExpiry = 7 * 24 * time.Hour
 	// sysTopicSeconds spaces the $SYS topics; each round stops the world for memory figures.
@@ -111,6 +112,7 @@ type Server struct {
 	metrics  *metrics
 	log      *slog.Logger
 
+	serving   atomic.Bool
 	closeOnce sync.Once
 	closed    chan struct{}
 }
@@ -185,8 +187,12 @@ func (s *Server) Serve() error {
 	}
 	s.hook.admissionsFromRetained()
 	s.listener.allow()
+	s.serving.Store(true)
 	return nil
 }
+
+// Serving reports whether clients can connect.
+func (s *Server) Serving() bool { return s.serving.Load() && !s.closing() }
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
@@ -238,6 +244,9 @@ func (s *Server) Disconnect(serial string) {
 		if ownerOf(id) == serial && cl.Closed() {
 			cl.ClearInflights()
 			s.mqtt.UnsubscribeClient(cl)
+			if s.cfg.Storage != nil {
+				s.cfg.Storage.Hook.OnClientExpired(cl) // or it would be back after a restart
+			}
 			s.mqtt.Clients.Delete(id)
 		}
 	}
@@ -245,7 +254,7 @@ func (s *Server) Disconnect(serial string) {
 
 // platformRoom is how many messages may be in flight to the platform's session before kiosks are
 // held back; the rest of its queue is for those already past the check.
-const platformRoom = platformQueue - 1024
+const platformRoom = platformQueue - 256
 
 // metrics counts what an operator of the broker must know; labels never name a kiosk.
 type metrics struct {

@@ -42,8 +42,11 @@ type Identity struct {
 // IdentityOf reads the identity from a verified client certificate.
 func IdentityOf(cert *x509.Certificate) (Identity, error) {
 	units := cert.Subject.OrganizationalUnit
-	if len(units) == 1 && units[0] == unitPlatform {
+	switch {
+	case len(units) == 1 && units[0] == unitPlatform:
 		return Identity{Platform: true}, nil
+	case len(units) > 1 || len(units) == 1 && units[0] != unitKiosk:
+		return Identity{}, fmt.Errorf("certificate's organisational unit %q is not %s", units, unitKiosk)
 	}
 	serial := cert.Subject.CommonName
 	if err := protocol.CheckSerial(serial); err != nil {

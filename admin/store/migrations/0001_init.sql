@@ -22,6 +22,13 @@ CREATE TABLE kiosk_changes (
     serial TEXT    NOT NULL
 );
 
+-- The generation that a serial registered anew starts with, so that certificates from before its
+-- deletion stay worthless.
+CREATE TABLE retired_kiosks (
+    serial     TEXT    PRIMARY KEY,
+    generation INTEGER NOT NULL
+);
+
 CREATE TABLE kiosk_live (
     serial     TEXT    PRIMARY KEY,
     state      TEXT    NOT NULL, -- JSON of what was known when it was last written

@@ -18,7 +18,7 @@ export const en = {
     printer_paper_jam: 'Printer: paper jam', printer_offline: 'Printer: offline', printer_low_ink: 'Printer: low ink',
     cash_full: 'Cash acceptor: full', cash_error: 'Cash acceptor: error', card_error: 'Card reader: error',
     no_payment: 'No way to pay works', blocked: 'Blocked', maintenance: 'In maintenance', restarting: 'Restarting',
-    updating: 'Updating', offline: 'Not connected', stale: 'Connected, but silent', never_seen: 'Never seen',
+    updating: 'Updating', offline: 'Not connected', stale: 'Connected, but silent', never_seen: 'Never seen', no_reading: 'Connected, no reading yet', unknown_state: 'Reports an unknown state',
   } as Record<string, string>,
   status: {
     online: 'online', blocked: 'blocked', maintenance: 'maintenance', restarting: 'restarting', updating: 'updating',

@@ -19,7 +19,7 @@ export const es: Messages = {
     printer_paper_jam: 'Impresora: papel atascado', printer_offline: 'Impresora: sin conexión', printer_low_ink: 'Impresora: poca tinta',
     cash_full: 'Billetero: lleno', cash_error: 'Billetero: error', card_error: 'Lector de tarjetas: error',
     no_payment: 'Ningún medio de pago funciona', blocked: 'Bloqueado', maintenance: 'En mantenimiento', restarting: 'Reiniciando',
-    updating: 'Actualizando', offline: 'Sin conexión', stale: 'Conectado, pero en silencio', never_seen: 'Nunca visto',
+    updating: 'Actualizando', offline: 'Sin conexión', stale: 'Conectado, pero en silencio', never_seen: 'Nunca visto', no_reading: 'Conectado, aún sin lecturas', unknown_state: 'Informa un estado desconocido',
   },
   status: {
     online: 'en línea', blocked: 'bloqueado', maintenance: 'mantenimiento', restarting: 'reiniciando', updating: 'actualizando',
