@@ -65,7 +65,9 @@ func New(cfg Config) *Enroller {
 
 // Identity returns the identity that dir holds for the serial. It enrols when there is none, when
 // the certificate has expired or is damaged, or when the token names another authority (the
-// platform's data folder was made anew). An unreachable platform is tried again until ctx ends.
+// platform's data folder was made anew). An unreachable platform is tried again until ctx ends. When
+// the token is another one than the stored certificate was fetched by, somebody has issued it because
+// the old certificate was revoked: it is tried once, and what is stored stays if it is refused.
 //
 // Errors: ErrNoToken; *Problem when the platform refuses; an error that says which part of its
 // answer is not to be trusted.
@@ -83,6 +85,7 @@ func (e *Enroller) Identity(ctx context.Context, dir, serial string) (Identity, 
 	}
 	switch {
 	case err == nil:
+		c = e.freshened(ctx, c, dir, serial, log)
 		return c.identity(serial, e.pool(c.root)), nil
 	case !errors.Is(err, fs.ErrNotExist):
 		log.Info("enrolling again", "reason", err)
@@ -112,6 +115,37 @@ func (e *Enroller) sameAuthority(c *credentials, log *slog.Logger) error {
 		return errors.New("the stored certificate is of another authority than the enrolment token names")
 	}
 	return nil
+}
+
+// freshened returns new credentials where a new token gives them, else c.
+func (e *Enroller) freshened(ctx context.Context, c *credentials, dir, serial string, log *slog.Logger) *credentials {
+	token, err := e.cfg.Tokens.Find()
+	if err != nil || c.details.TokenID == "" || token.ID == c.details.TokenID {
+		return c
+	}
+	fresh, err := e.once(ctx, token, serial)
+	if err == nil {
+		err = fresh.store(dir)
+	}
+	if err != nil {
+		log.Warn("the new enrolment token gives no certificate; using the stored one", "error", err)
+		return c
+	}
+	log.Info("enrolled again with a new token", "kiosk_id", fresh.details.KioskID, "expires", fresh.chain[0].NotAfter)
+	return fresh
+}
+
+// once asks for a certificate a single time.
+func (e *Enroller) once(ctx context.Context, token protocol.EnrollmentToken, serial string) (*credentials, error) {
+	key, err := pki.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	csr, err := pki.NewCSR(key, serial)
+	if err != nil {
+		return nil, err
+	}
+	return e.ask(ctx, token, protocol.EnrollRequest{Token: token.String(), Serial: serial, CSR: string(csr)}, key)
 }
 
 // enroll asks for a certificate until the platform gives or refuses one.
@@ -216,7 +250,7 @@ func (e *Enroller) ask(ctx context.Context, token protocol.EnrollmentToken, req 
 		key:     key,
 		chain:   append(leaf[:1:1], chain...),
 		root:    chain[i],
-		details: details{KioskID: answer.KioskID, Brokers: answer.Brokers},
+		details: details{TokenID: token.ID, KioskID: answer.KioskID, Brokers: answer.Brokers},
 	}
 	if err := c.check(req.Serial, time.Now()); err != nil {
 		return nil, &answerError{fmt.Errorf("the platform's answer: %w", err)}

@@ -3,6 +3,7 @@ package enroll
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -244,6 +245,41 @@ func TestAKioskEnrolsAgainWhenItsIdentityIsNoGood(t *testing.T) {
 				t.Errorf("enrolled %d times, want 2", f.requests())
 			}
 		})
+	}
+}
+
+func TestANewTokenIsTriedOnceAndTheOldCertificateStaysWhereItIsRefused(t *testing.T) {
+	f := startAdmin(t, false)
+	dir := t.TempDir()
+	other := func(id string) Tokens {
+		return Tokens{Text: protocol.EnrollmentToken{ID: id, Secret: "s", CA: f.authority.Fingerprint()}.String()}
+	}
+	identity := func(tokens Tokens) *x509.Certificate {
+		t.Helper()
+		id, err := f.enroller(tokens).Identity(t.Context(), dir, "K-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(id.TLS.Certificates[0].Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	first := identity(other("one"))
+	second := identity(other("two"))
+	if second.Equal(first) {
+		t.Error("a new token gave no new certificate")
+	}
+	f.answer = func(w http.ResponseWriter, _ protocol.EnrollRequest) bool {
+		problem(w, http.StatusForbidden, "Enrolment token used up", "")
+		return true
+	}
+	if kept := identity(other("three")); !kept.Equal(second) {
+		t.Error("the certificate changed although the token was refused")
+	}
+	if f.requests() != 3 {
+		t.Errorf("asked %d times, want 3", f.requests())
 	}
 }
 

@@ -41,6 +41,8 @@ type credentials struct {
 
 // details is the file enrollment.json.
 type details struct {
+	// TokenID names the enrolment token by which the certificate was fetched; it is no secret.
+	TokenID string   `json:"token_id,omitempty"`
 	KioskID int64    `json:"kiosk_id"`
 	Brokers []string `json:"brokers"`
 }
