@@ -108,7 +108,7 @@ func run(ctx context.Context, cfg *config, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(ctx) })
 	if cfg.Metrics.Addr != "" {
-		listener, err := net.Listen("tcp", cfg.Metrics.Addr)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Metrics.Addr)
 		if err != nil {
 			_ = s.Close()
 			return fmt.Errorf("metrics.addr %s: %w", cfg.Metrics.Addr, err)

@@ -47,7 +47,7 @@ func (s *Server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 			if r == nil {
 				return
 			}
-			if r == http.ErrAbortHandler {
+			if e, ok := r.(error); ok && errors.Is(e, http.ErrAbortHandler) {
 				panic(r)
 			}
 			s.log.Error("panic in a handler", "request_id", requestID(c), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
@@ -104,8 +104,8 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) whoIs(c echo.Context) (fleet.Principal, error) {
 	ctx := c.Request().Context()
 	if header := c.Request().Header.Get("Authorization"); header != "" {
-		token, ok := strings.CutPrefix(header, "Bearer ")
-		if !ok {
+		scheme, token, ok := strings.Cut(header, " ")
+		if !ok || !strings.EqualFold(scheme, "Bearer") {
 			return fleet.Principal{}, fmt.Errorf("the Authorization header must be 'Bearer <API token>': %w", fleet.ErrUnauthorized)
 		}
 		return s.cfg.Auth.ByToken(ctx, strings.TrimSpace(token))

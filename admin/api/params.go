@@ -57,6 +57,8 @@ func makeCursor(position any) string {
 
 // instant reads a time: RFC 3339, now, or relative to now as in -1h.
 func instant(name, text string, now, fallback time.Time) (time.Time, error) {
+	// A plus sign in a query string that was not escaped arrives as a space.
+	text = strings.ReplaceAll(text, " ", "+")
 	switch {
 	case text == "":
 		return fallback, nil
@@ -72,8 +74,7 @@ func instant(name, text string, now, fallback time.Time) (time.Time, error) {
 		}
 		return now.Add(d), nil
 	}
-	// A plus sign in a query string that was not escaped arrives as a space.
-	t, err := time.Parse(time.RFC3339Nano, strings.ReplaceAll(text, " ", "+"))
+	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
 		return time.Time{}, fleet.Invalid(name, "%q is not a time such as 2026-01-02T03:04:05Z or -1h", text)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -139,8 +140,10 @@ func body(c echo.Context, into any) error {
 	switch {
 	case errors.As(err, &tooLarge):
 		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBodyBytes))
+	case errors.As(err, &typeErr) && typeErr.Field == "":
+		return echo.NewHTTPError(http.StatusBadRequest, "the body must be a JSON object, not "+typeErr.Value)
 	case errors.As(err, &typeErr):
-		return fleet.Invalid(typeErr.Field, "must be a %s, not a %s", typeErr.Type, typeErr.Value)
+		return fleet.Invalid(typeErr.Field, "must be %s, not %s", inWords(typeErr.Type), typeErr.Value)
 	case errors.Is(err, io.EOF):
 		return echo.NewHTTPError(http.StatusBadRequest, "the body is empty; a JSON object is expected")
 	}
@@ -148,4 +151,21 @@ func body(c echo.Context, into any) error {
 		return fleet.Invalid(strings.Trim(field, `"`), "is not a known field")
 	}
 	return echo.NewHTTPError(http.StatusBadRequest, "the body is not valid JSON: "+err.Error())
+}
+
+// inWords says which JSON a Go type takes.
+func inWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Float64:
+		return "a number"
+	}
+	return "a whole number"
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +78,12 @@ func viewKiosk(k *fleet.Kiosk, l *fleet.Live) kioskView {
 	}
 	if v.Reasons == nil {
 		v.Reasons = []fleet.VerdictReason{}
+	}
+	for i, r := range v.Reasons {
+		if r.Since.IsZero() { // never seen, since it was registered
+			v.Reasons = slices.Clone(v.Reasons)
+			v.Reasons[i].Since = k.CreatedAt
+		}
 	}
 	if l.LastReading != nil {
 		v.LastReading = viewReading(l.LastReading)

@@ -144,7 +144,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	if err != nil {
 		return nil, err
 	}
-	return a, a.listen(handler, internal)
+	return a, a.listen(ctx, handler, internal)
 }
 
 type publisherFunc func(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error
@@ -175,9 +175,9 @@ const (
 	idleTimeout   = 2 * time.Minute
 )
 
-func (a *App) listen(handler http.Handler, internal func() (*tls.Certificate, error)) error {
+func (a *App) listen(ctx context.Context, handler http.Handler, internal func() (*tls.Certificate, error)) error {
 	var err error
-	if a.listener, err = net.Listen("tcp", a.cfg.HTTP.Addr); err != nil {
+	if a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", a.cfg.HTTP.Addr); err != nil {
 		return fmt.Errorf("http.addr %s: %w", a.cfg.HTTP.Addr, err)
 	}
 	a.onClose("http", func() error {

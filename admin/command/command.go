@@ -44,6 +44,9 @@ const (
 	DefaultLifetime = time.Hour
 	MaxLifetime     = 7 * 24 * time.Hour
 	maxParamsBytes  = 16 << 10
+	// maxResultBytes bounds what a kiosk may answer: results wait in memory for slow clients of the
+	// live stream. A larger one is left out.
+	maxResultBytes = 64 << 10
 
 	// verifyWithin is how long after success the evidence may take; then the command is unverified.
 	verifyWithin = 60 * time.Second
@@ -72,13 +75,20 @@ type Ladder struct {
 	log       *slog.Logger
 	observers []func(fleet.Command)
 
+	started time.Time // evidence could not be seen before
+
 	mu        sync.Mutex
 	unsettled map[string][]*fleet.Command // by serial, oldest first
+	unstored  map[string]protocol.Ack     // by command id: an ack that the store did not take; tick tries again
 }
 
 // New loads the commands that an earlier run left unsettled.
 func New(ctx context.Context, s Store, p Publisher, k Kiosks, now func() time.Time, log *slog.Logger) (*Ladder, error) {
-	l := &Ladder{store: s, publisher: p, kiosks: k, now: now, log: log, unsettled: map[string][]*fleet.Command{}}
+	l := &Ladder{
+		store: s, publisher: p, kiosks: k, now: now, log: log,
+		unsettled: map[string][]*fleet.Command{}, unstored: map[string]protocol.Ack{},
+	}
+	l.started = l.clock()
 	commands, err := s.UnsettledCommands(ctx)
 	if err != nil {
 		return nil, err
@@ -125,7 +135,7 @@ func (l *Ladder) Send(ctx context.Context, r Request) (fleet.Command, error) {
 	kept := &stored
 	l.unsettled[r.Serial] = append(l.unsettled[r.Serial], kept)
 	l.tell(kept)
-	if l.kiosks.Get(r.Serial).Presence == fleet.PresenceOnline {
+	if l.reachable(r.Serial) {
 		l.deliver(ctx, kept)
 	}
 	return clone(kept), nil
@@ -149,12 +159,15 @@ func check(r *Request) error {
 	if r.ExpiresIn < time.Second || r.ExpiresIn > MaxLifetime {
 		v.Add("expires_in", "must be 1s to %s", MaxLifetime)
 	}
-	if bytes.Equal(bytes.TrimSpace(r.Params), []byte("null")) {
+	if isNull(r.Params) {
 		r.Params = nil
 	}
 	checkParams(&v, r.Name, r.Params)
 	return v.Err()
 }
+
+// isNull reports whether a JSON value says nothing.
+func isNull(raw json.RawMessage) bool { return bytes.Equal(bytes.TrimSpace(raw), []byte("null")) }
 
 // checkParams checks the parameters of the commands that take some.
 func checkParams(v *fleet.Violations, name protocol.CommandName, params json.RawMessage) {
@@ -168,7 +181,7 @@ func checkParams(v *fleet.Violations, name protocol.CommandName, params json.Raw
 	switch name {
 	case protocol.CommandMaintenance:
 		var enabled bool
-		if err := json.Unmarshal(fields["enabled"], &enabled); err != nil {
+		if raw := fields["enabled"]; isNull(raw) || json.Unmarshal(raw, &enabled) != nil {
 			v.Add("params.enabled", "must be true or false")
 		}
 	case protocol.CommandUpdate:
@@ -181,8 +194,16 @@ func checkParams(v *fleet.Violations, name protocol.CommandName, params json.Raw
 	}
 }
 
-// deliver publishes an open command and notes that it was sent. The lock is held.
-func (l *Ladder) deliver(ctx context.Context, c *fleet.Command) {
+// reachable reports whether a kiosk is connected. One that has fallen silent is: a restart may be what
+// it needs.
+func (l *Ladder) reachable(serial string) bool {
+	p := l.kiosks.Get(serial).Presence
+	return p == fleet.PresenceOnline || p == fleet.PresenceStale
+}
+
+// deliver publishes an open command and notes that it was sent. It reports whether broker and store
+// work. The lock is held.
+func (l *Ladder) deliver(ctx context.Context, c *fleet.Command) bool {
 	now := l.clock()
 	payload, err := json.Marshal(protocol.Command{
 		ID: c.ID, Name: c.Name, Params: c.Params, IssuedAt: c.CreatedAt, TTLSeconds: c.ExpiresAt.Sub(now).Seconds(),
@@ -191,13 +212,14 @@ func (l *Ladder) deliver(ctx context.Context, c *fleet.Command) {
 		err = l.publisher.Publish(ctx, protocol.Topic(c.Serial, protocol.ChannelCmd), 1, false, payload)
 	}
 	if err != nil {
-		l.log.Warn("command not sent, it goes out when the kiosk joins", "serial", c.Serial, "command", c.ID, "error", err)
-		return
+		l.log.Warn("command not sent, trying again", "serial", c.Serial, "command", c.ID, "error", err)
+		return false
 	}
+	next := *c
 	if c.Status == fleet.CommandQueued {
-		c.BootID = l.kiosks.Get(c.Serial).BootID
+		next.BootID = l.kiosks.Get(c.Serial).BootID
 	}
-	l.step(ctx, c, fleet.CommandSent, "")
+	return l.step(ctx, next, fleet.CommandSent, "")
 }
 
 // Joined sends a kiosk's open commands again and looks for the evidence of restarts and updates.
@@ -205,8 +227,8 @@ func (l *Ladder) Joined(ctx context.Context, serial string, j protocol.Join) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range slices.Clone(l.unsettled[serial]) {
-		if c.Status.Open() && l.clock().Before(c.ExpiresAt) {
-			l.deliver(ctx, c)
+		if c.Status.Open() && l.clock().Before(c.ExpiresAt) && !l.deliver(ctx, c) {
+			break // tick goes on
 		}
 	}
 	l.verify(ctx, serial)
@@ -217,33 +239,50 @@ func (l *Ladder) Joined(ctx context.Context, serial string, j protocol.Join) {
 func (l *Ladder) Acked(ctx context.Context, serial string, a protocol.Ack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.acked(ctx, serial, a)
+}
+
+// acked does what Acked says. It reports whether the store works. The lock is held.
+func (l *Ladder) acked(ctx context.Context, serial string, a protocol.Ack) bool {
 	i := slices.IndexFunc(l.unsettled[serial], func(c *fleet.Command) bool { return c.ID == a.ID })
 	if i < 0 {
 		l.log.Debug("acknowledgement of no open command", "serial", serial, "command", a.ID, "status", string(a.Status))
-		return
+		return true
 	}
-	c := l.unsettled[serial][i]
-	status, ok := map[protocol.AckStatus]fleet.CommandStatus{
-		protocol.AckReceived:  fleet.CommandReceived,
-		protocol.AckRunning:   fleet.CommandRunning,
-		protocol.AckSucceeded: fleet.CommandSucceeded,
-		protocol.AckFailed:    fleet.CommandFailed,
-		protocol.AckRejected:  fleet.CommandRejected,
-	}[a.Status]
+	c := *l.unsettled[serial][i]
+	status, ok := acknowledged[a.Status]
 	if !ok {
-		l.log.Warn("acknowledgement with an unknown status", "serial", serial, "command", a.ID, "status", string(a.Status))
-		return
+		l.log.Warn("acknowledgement with an unknown status", "serial", serial, "command", c.ID, "status", clip(string(a.Status)))
+		return true
 	}
-	if json.Valid(a.Result) {
+	switch {
+	case len(a.Result) > maxResultBytes:
+		l.log.Warn("result of a command is too large and left out", "serial", serial, "command", c.ID, "bytes", len(a.Result))
+	case json.Valid(a.Result) && !isNull(a.Result):
 		c.Result = a.Result
 	}
 	if status == fleet.CommandFailed || status == fleet.CommandRejected {
 		c.Error = clip(a.Error)
 	}
-	l.step(ctx, c, status, clip(a.Error))
-	if c.Status == fleet.CommandSucceeded {
+	if !l.step(ctx, c, status, clip(a.Error)) {
+		if earlier, waits := l.unstored[c.ID]; !waits || status.CanFollow(acknowledged[earlier.Status]) {
+			l.unstored[c.ID] = a
+		}
+		return false
+	}
+	if status == fleet.CommandSucceeded {
 		l.verify(ctx, serial)
 	}
+	return true
+}
+
+// acknowledged is the rung that each acknowledgement leads to.
+var acknowledged = map[protocol.AckStatus]fleet.CommandStatus{
+	protocol.AckReceived:  fleet.CommandReceived,
+	protocol.AckRunning:   fleet.CommandRunning,
+	protocol.AckSucceeded: fleet.CommandSucceeded,
+	protocol.AckFailed:    fleet.CommandFailed,
+	protocol.AckRejected:  fleet.CommandRejected,
 }
 
 // maxErrorBytes bounds what a kiosk may write into an error.
@@ -269,6 +308,9 @@ func (l *Ladder) Reported(ctx context.Context, serial string) {
 func (l *Ladder) Forget(serial string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, c := range l.unsettled[serial] {
+		delete(l.unstored, c.ID)
+	}
 	delete(l.unsettled, serial)
 }
 
@@ -286,62 +328,89 @@ func (l *Ladder) Run(ctx context.Context) error {
 	}
 }
 
+// tick moves on what no message moves. A broker or a store that does not answer is left alone until
+// the next tick: it would refuse the other commands as well.
 func (l *Ladder) tick(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.clock()
-	for _, commands := range l.unsettled {
+	publishes, stores := true, true
+	for serial, commands := range l.unsettled {
 		for _, c := range slices.Clone(commands) {
+			if a, waits := l.unstored[c.ID]; waits && stores {
+				delete(l.unstored, c.ID)
+				stores = l.acked(ctx, serial, a)
+			}
 			switch {
-			case c.Status.Open() && !now.Before(c.ExpiresAt):
-				l.step(ctx, c, fleet.CommandExpired, "not carried out in time")
-			case c.Status == fleet.CommandSucceeded && now.Sub(c.UpdatedAt) > verifyWithin:
-				l.step(ctx, c, fleet.CommandUnverified, "the kiosk's reports do not show it")
 			case c.Status == fleet.CommandExpired && now.Sub(c.UpdatedAt) > lateAnswers:
-				l.drop(c)
+				l.drop(c.Serial, c.ID)
+			case !stores:
+			case c.Status.Open() && !now.Before(c.ExpiresAt):
+				stores = l.step(ctx, *c, fleet.CommandExpired, "not carried out in time")
+			case c.Status == fleet.CommandSucceeded && now.Sub(later(c.UpdatedAt, l.started)) > verifyWithin:
+				stores = l.step(ctx, *c, fleet.CommandUnverified, "the kiosk's reports do not show it")
+			case c.Status == fleet.CommandQueued && publishes && l.reachable(serial):
+				// It came back from silence without a join, or the broker did not take the command.
+				publishes = l.deliver(ctx, c)
 			}
 		}
 	}
 }
 
-// step moves a command up the ladder, stores that, and tells. The lock is held. If the store fails
-// the command stays where it was: a later message or the next start tries again.
-func (l *Ladder) step(ctx context.Context, c *fleet.Command, to fleet.CommandStatus, note string) {
-	if !to.CanFollow(c.Status) {
-		return
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	next := clone(c)
+	return b
+}
+
+// step moves a command, as it is now but for what the step brings, up the ladder, stores that, and
+// tells. It reports whether the store works. The lock is held. If the store fails the command stays
+// where it was: tick, a later message or the next start tries again.
+func (l *Ladder) step(ctx context.Context, next fleet.Command, to fleet.CommandStatus, note string) bool {
+	from := next.Status
+	if !to.CanFollow(from) {
+		return true
+	}
 	next.Status, next.UpdatedAt = to, l.clock()
-	next.Steps = append(next.Steps, fleet.CommandStep{Status: to, At: next.UpdatedAt, Note: note})
-	if to == fleet.CommandExpired {
+	next.Steps = append(slices.Clone(next.Steps), fleet.CommandStep{Status: to, At: next.UpdatedAt, Note: note})
+	switch to {
+	case fleet.CommandExpired:
 		next.Error = note
+	case fleet.CommandSucceeded:
+		next.Error = "" // it had expired
 	}
 	var event *fleet.Event
 	if !to.Open() {
-		event = &fleet.Event{Serial: c.Serial, At: next.UpdatedAt, Kind: fleet.EventCommand, Subject: string(c.Name), From: string(c.Status), To: string(to), Reason: note, Actor: c.Actor}
+		event = &fleet.Event{Serial: next.Serial, At: next.UpdatedAt, Kind: fleet.EventCommand, Subject: string(next.Name), From: string(from), To: string(to), Reason: note, Actor: next.Actor}
 	}
-	if err := l.store.StepCommand(context.WithoutCancel(ctx), next, event); err != nil {
-		l.log.Error("command's step not stored", "serial", c.Serial, "command", c.ID, "status", string(to), "error", err)
-		if errors.Is(err, fleet.ErrNotFound) {
-			l.drop(c)
+	if err := l.store.StepCommand(context.WithoutCancel(ctx), next, event); errors.Is(err, fleet.ErrNotFound) {
+		l.log.Warn("command is no longer stored", "serial", next.Serial, "command", next.ID)
+		l.drop(next.Serial, next.ID)
+		return true
+	} else if err != nil {
+		l.log.Error("command's step not stored, trying again", "serial", next.Serial, "command", next.ID, "status", string(to), "error", err)
+		return false
+	}
+	for _, c := range l.unsettled[next.Serial] {
+		if c.ID == next.ID {
+			*c = next
 		}
-		return
 	}
-	*c = next
-	l.tell(c)
-	if !to.Open() && to != fleet.CommandSucceeded && to != fleet.CommandExpired {
-		l.drop(c)
+	l.tell(&next)
+	ends := !to.Open() && to != fleet.CommandSucceeded && to != fleet.CommandExpired
+	if ends || to == fleet.CommandSucceeded && !verifiable(next.Name) {
+		l.drop(next.Serial, next.ID)
 	}
-	if to == fleet.CommandSucceeded && !verifiable(c.Name) {
-		l.drop(c)
-	}
+	return true
 }
 
 // drop stops following a command.
-func (l *Ladder) drop(c *fleet.Command) {
-	l.unsettled[c.Serial] = slices.DeleteFunc(l.unsettled[c.Serial], func(o *fleet.Command) bool { return o.ID == c.ID })
-	if len(l.unsettled[c.Serial]) == 0 {
-		delete(l.unsettled, c.Serial)
+func (l *Ladder) drop(serial, id string) {
+	delete(l.unstored, id)
+	l.unsettled[serial] = slices.DeleteFunc(l.unsettled[serial], func(o *fleet.Command) bool { return o.ID == id })
+	if len(l.unsettled[serial]) == 0 {
+		delete(l.unsettled, serial)
 	}
 }
 

@@ -23,7 +23,7 @@ func (l *Ladder) verify(ctx context.Context, serial string) {
 			continue
 		}
 		if note, ok := evidence(c, live); ok {
-			l.step(ctx, c, fleet.CommandVerified, note)
+			l.step(ctx, *c, fleet.CommandVerified, note)
 		}
 	}
 }
@@ -33,21 +33,23 @@ func (l *Ladder) verify(ctx context.Context, serial string) {
 func evidence(c *fleet.Command, live *fleet.Live) (note string, ok bool) {
 	switch c.Name {
 	case protocol.CommandRestart:
-		if live.BootID != "" && live.BootID != c.BootID {
+		// Without the boot id from before there is nothing to compare.
+		if c.BootID != "" && live.BootID != "" && live.BootID != c.BootID {
 			return fmt.Sprintf("new boot id %s", live.BootID), true
 		}
 		return "", false
 	case protocol.CommandUpdate:
-		var result struct {
-			Version string `json:"version"`
+		wanted := version(c.Params)
+		if wanted == "" {
+			wanted = version(c.Result) // the kiosk was free to choose
 		}
-		if json.Unmarshal(c.Result, &result) != nil || result.Version == "" || live.AgentVersion != result.Version {
+		if wanted == "" || live.AgentVersion != wanted {
 			return "", false
 		}
 		return fmt.Sprintf("it announces version %s", live.AgentVersion), true
 	}
 	r := live.LastReading
-	if r == nil || r.ReceivedAt.Before(c.CreatedAt) {
+	if r == nil || r.Status == "" || r.ReceivedAt.Before(c.CreatedAt) {
 		return "", false
 	}
 	shown := false
@@ -69,4 +71,15 @@ func evidence(c *fleet.Command, live *fleet.Live) (note string, ok bool) {
 		return "", false
 	}
 	return fmt.Sprintf("reading %d of %s shows state %s", r.Seq, r.Time.Format("15:04:05.000"), r.Status), true
+}
+
+// version returns the field version of an object, or empty.
+func version(raw json.RawMessage) string {
+	var fields struct {
+		Version string `json:"version"`
+	}
+	if json.Unmarshal(raw, &fields) != nil {
+		return ""
+	}
+	return fields.Version
 }

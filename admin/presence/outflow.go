@@ -37,6 +37,7 @@ type Outflow struct {
 	store     Store
 	publisher Publisher
 	log       *slog.Logger
+	refused   bool // the broker did not take the last status; only flush uses it
 
 	mu      sync.Mutex
 	events  []fleet.Event
@@ -57,7 +58,7 @@ func (o *Outflow) observe(c Change) {
 	defer o.mu.Unlock()
 	serial := c.New.Serial
 	o.dirty[serial] = struct{}{}
-	if c.Old == nil || len(c.Events) > 0 || c.Old.Status != c.New.Status || len(c.Old.Reasons) != len(c.New.Reasons) {
+	if c.Notable() {
 		o.status[serial] = struct{}{}
 	}
 	if len(o.events)+len(c.Events) > maxEvents {
@@ -104,22 +105,36 @@ func (o *Outflow) Finish(ctx context.Context) {
 }
 
 func (o *Outflow) flush(ctx context.Context) {
+	o.publishWaiting(ctx)
+	o.writeEvents(ctx)
+}
+
+// publishWaiting publishes what waits. A broker that does not take one status is left alone until the next
+// flush: it would refuse the others as well, and each may take its time.
+func (o *Outflow) publishWaiting(ctx context.Context) {
 	o.mu.Lock()
 	status := o.status
 	o.status = map[string]struct{}{}
 	o.mu.Unlock()
+	var err error
 	for serial := range status {
-		if ctx.Err() != nil {
-			return
+		if err = ctx.Err(); err == nil {
+			err = o.publish(ctx, serial)
 		}
-		if err := o.publish(ctx, serial); err != nil {
-			o.log.Warn("status not published, trying again", "serial", serial, "error", err)
-			o.mu.Lock()
-			o.status[serial] = struct{}{}
-			o.mu.Unlock()
+		if err != nil {
+			break
 		}
+		delete(status, serial)
 	}
-	o.writeEvents(ctx)
+	o.mu.Lock()
+	for serial := range status {
+		o.status[serial] = struct{}{}
+	}
+	o.mu.Unlock()
+	if err != nil && !o.refused && ctx.Err() == nil {
+		o.log.Warn("statuses not published, trying again", "kiosks", len(status), "error", err)
+	}
+	o.refused = err != nil
 }
 
 func (o *Outflow) writeEvents(ctx context.Context) {

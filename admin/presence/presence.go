@@ -4,6 +4,7 @@
 package presence
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ const (
 	// tickEvery is how often silence is looked for.
 	tickEvery = time.Second
 	// skewFreshness bounds the age of a reading from which a clock skew is taken: an older one was
-	// backfilled, and says nothing of the clock.
+	// backfilled, and says nothing of the clock, unless readings come at the pace at which they are taken.
 	skewFreshness = 30 * time.Second
 )
 
@@ -30,6 +31,16 @@ type Change struct {
 	Old, New *fleet.Live
 	Events   []fleet.Event // what became different, none if only values did
 	Reading  bool          // New.LastReading is new
+}
+
+// Notable reports whether more than values became different: something that lists of kiosks show.
+func (c Change) Notable() bool {
+	if c.Old == nil || len(c.Events) > 0 || c.Old.Status != c.New.Status || c.Old.PresenceReason != c.New.PresenceReason {
+		return true
+	}
+	return !slices.EqualFunc(c.Old.Reasons, c.New.Reasons, func(a, b fleet.VerdictReason) bool {
+		return a.Code == b.Code && a.Value == b.Value
+	})
 }
 
 // Observer learns of changes, one kiosk's in order. It runs under a lock and must return at once.
@@ -51,6 +62,9 @@ type entry struct {
 	ended       string              // session of the last goodbye
 	lastArrival time.Time           // of a fresh reading
 	revoked     bool
+	// before is the state that an earlier run saved of a kiosk that was there. When it comes back as it
+	// was, its verdict and reasons stand since then, not since our restart.
+	before *fleet.Live
 }
 
 // New returns a Tracker that knows nobody.
@@ -71,10 +85,15 @@ func (t *Tracker) Restore(saved []fleet.Live) {
 		l := saved[i]
 		e := &entry{live: &l, connections: map[string]struct{}{}}
 		if l.Presence == fleet.PresenceOnline || l.Presence == fleet.PresenceStale {
+			before := saved[i]
+			e.before = &before
 			l.Presence, l.PresenceReason, l.PresenceSince = fleet.PresenceOffline, fleet.ReasonAdminRestart, now
 		}
 		l.Status = status(&l)
-		e.live.Verdict, e.live.Reasons = judge(&l, l.Reasons, now)
+		verdict := l.Verdict
+		if l.Verdict, l.Reasons = judge(&l, l.Reasons, now); l.Verdict != verdict {
+			l.VerdictSince = now
+		}
 		l.Revision = revision(now)
 		t.kiosks[l.Serial] = e
 	}
@@ -187,7 +206,10 @@ func (t *Tracker) Joined(serial, _ string, j protocol.Join, at time.Time) {
 func (t *Tracker) Bye(serial, connection string, b protocol.Bye, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entry(serial)
+	e, known := t.kiosks[serial]
+	if !known {
+		return // it was deleted, and the broker sends its will
+	}
 	if b.Session != "" && e.live.Session != "" && b.Session != e.live.Session {
 		return
 	}
@@ -216,10 +238,14 @@ func (t *Tracker) Reading(r *fleet.Reading) {
 	at := r.ReceivedAt
 	newest := e.live.LastReading == nil || r.Time.After(e.live.LastReading.Time)
 	age := at.Sub(r.Time)
-	fresh := newest && age < skewFreshness
+	fresh := newest && (age < skewFreshness || paced(e.live.LastReading, r))
 	// What was sent before a goodbye may be worked on after it.
 	back := r.Session == "" || r.Session != e.ended || len(e.connections) > 0
 	if !newest && e.live.Presence == fleet.PresenceOnline {
+		// Nothing to tell, but the kiosk is not silent.
+		l := *e.live
+		l.LastSeen = at
+		e.live = &l
 		return
 	}
 	var events []fleet.Event
@@ -240,6 +266,16 @@ func (t *Tracker) Reading(r *fleet.Reading) {
 			setPresence(l, fleet.PresenceOnline, fleet.ReasonReporting, at)
 		}
 	}, events...)
+}
+
+// paced reports whether a reading came as long after the one before as it was taken after it. Then both
+// are live, however wrong the kiosk's clock is: what is backfilled comes all at once.
+func paced(before, r *fleet.Reading) bool {
+	if before == nil {
+		return false
+	}
+	taken, came := r.Time.Sub(before.Time), r.ReceivedAt.Sub(before.ReceivedAt)
+	return came > taken*4/5 && came < taken*5/4
 }
 
 // interval follows how often a kiosk reports, by our clock: a moving average that jumps when the
@@ -313,9 +349,10 @@ func (t *Tracker) updateReading(e *entry, at time.Time, reading bool, f func(*fl
 	f(&l)
 	l.Status = status(&l)
 	l.Verdict, l.Reasons = judge(&l, old.Reasons, at)
-	if l.Verdict != old.Verdict {
+	if l.Verdict != old.Verdict || l.VerdictSince.IsZero() {
 		l.VerdictSince = at
 	}
+	e.resume(&l)
 	l.Revision++
 	e.live = &l
 	events = append(events, transitions(old, &l)...)
@@ -325,6 +362,24 @@ func (t *Tracker) updateReading(e *entry, at time.Time, reading bool, f func(*fl
 	for _, o := range t.observers {
 		o(Change{Old: old, New: &l, Events: events, Reading: reading})
 	}
+}
+
+// resume gives a kiosk that is back after our restart the times from before, where nothing changed.
+func (e *entry) resume(l *fleet.Live) {
+	if e.before == nil || l.Presence != fleet.PresenceOnline || l.Verdict == fleet.VerdictUnknown {
+		return
+	}
+	if l.Verdict == e.before.Verdict {
+		l.VerdictSince = e.before.VerdictSince
+	}
+	for i, r := range l.Reasons {
+		for _, was := range e.before.Reasons {
+			if was.Code == r.Code && was.Value == r.Value {
+				l.Reasons[i].Since = was.Since
+			}
+		}
+	}
+	e.before = nil
 }
 
 func status(l *fleet.Live) string {
@@ -351,11 +406,13 @@ func transitions(old, l *fleet.Live) []fleet.Event {
 	if old.ReportedState() != "" {
 		add(fleet.EventStatus, string(old.ReportedState()), string(l.ReportedState()), "")
 	}
-	reason := ""
-	if len(l.Reasons) > 0 {
-		reason = l.Reasons[0].Text
+	if old.Verdict != l.Verdict {
+		e := fleet.Event{Kind: fleet.EventVerdict, From: string(old.Verdict), To: string(l.Verdict)}
+		if len(l.Reasons) > 0 {
+			e.Subject, e.Reason = l.Reasons[0].Code, l.Reasons[0].Text
+		}
+		events = append(events, e)
 	}
-	add(fleet.EventVerdict, string(old.Verdict), string(l.Verdict), reason)
 	return events
 }
 

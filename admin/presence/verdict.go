@@ -28,6 +28,9 @@ func judge(l *fleet.Live, previous []fleet.VerdictReason, at time.Time) (fleet.V
 	case fleet.PresenceStale:
 		f.add(fleet.VerdictUnknown, "stale", "", "", "Connected but silent")
 	default:
+		if l.LastReading == nil {
+			f.add(fleet.VerdictUnknown, "no_reading", "", "", "Connected, no reading yet")
+		}
 		f.state(l.ReportedState())
 		f.peripherals(l)
 	}
@@ -68,8 +71,12 @@ func (f *finding) state(s protocol.State) {
 		protocol.StateRestarting:  "Restarting",
 		protocol.StateUpdating:    "Updating",
 	}
-	if text, ok := texts[s]; ok {
+	text, ok := texts[s]
+	switch {
+	case ok:
 		f.add(fleet.VerdictCannotServe, string(s), subjectStatus, string(s), text)
+	case s != "" && s != protocol.StateOnline:
+		f.add(fleet.VerdictDegraded, "unknown_state", subjectStatus, string(s), "Reports an unknown state: "+string(s))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"kioskfleet/admin/fleet"
@@ -36,7 +37,7 @@ func (s *Store) AddCommand(ctx context.Context, c fleet.Command, key string) (st
 			stored, err = scanCommand(tx.QueryRowContext(ctx, `SELECT `+commandColumns+` FROM commands WHERE serial = $1 AND idempotency_key = $2`, c.Serial, key))
 			if err == nil {
 				return nil
-			} else if known(err) != fleet.ErrNotFound {
+			} else if !errors.Is(known(err), fleet.ErrNotFound) {
 				return err
 			}
 		}

@@ -50,7 +50,7 @@ func (s *Store) EnrollmentToken(ctx context.Context, id, hash string) (fleet.Enr
 	switch {
 	case err == nil && subtle.ConstantTimeCompare([]byte(t.Hash), []byte(hash)) == 1:
 		return t, nil
-	case err == nil || known(err) == fleet.ErrNotFound:
+	case err == nil || errors.Is(known(err), fleet.ErrNotFound):
 		return fleet.EnrollmentToken{}, fleet.ErrTokenInvalid
 	}
 	return fleet.EnrollmentToken{}, fmt.Errorf("enrolment token: %w", err)
@@ -63,7 +63,7 @@ func (s *Store) UseEnrollmentToken(ctx context.Context, id, serial string, gener
 	return s.change(ctx, "enrol "+serial, func(tx *sql.Tx) error {
 		t, err := scanEnrollmentToken(tx.QueryRowContext(ctx, `SELECT `+enrollmentColumns+` FROM enrollment_tokens WHERE id = $1`, id))
 		switch {
-		case err != nil && known(err) == fleet.ErrNotFound:
+		case err != nil && errors.Is(known(err), fleet.ErrNotFound):
 			return fleet.ErrTokenInvalid
 		case err != nil:
 			return err

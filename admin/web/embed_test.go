@@ -87,7 +87,7 @@ func TestHandlerWithoutBuild(t *testing.T) {
 	h := handler(fstest.MapFS{".gitkeep": {}})
 	for _, path := range []string{"/", "/kiosks/x", "/assets/index.js"} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		if w.Code != http.StatusServiceUnavailable {
 			t.Errorf("GET %s: status %d, want 503", path, w.Code)
 		}
@@ -100,7 +100,7 @@ func TestHandlerWithoutBuild(t *testing.T) {
 // The embedded folder must always give a handler: with the build the page, without it the advice.
 func TestEmbedded(t *testing.T) {
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Accept", browser)
 	Handler().ServeHTTP(w, r)
 	if w.Code != http.StatusOK && w.Code != http.StatusServiceUnavailable {

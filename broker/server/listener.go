@@ -88,7 +88,7 @@ func (l *listener) Address() string {
 // Init implements listeners.Listener: it opens the port.
 func (l *listener) Init(log *slog.Logger) (err error) {
 	l.log = log
-	l.net, err = net.Listen("tcp", l.addr)
+	l.net, err = new(net.ListenConfig).Listen(context.Background(), "tcp", l.addr)
 	return err
 }
 

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +17,6 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"kioskfleet/internal/pki"
-	"kioskfleet/internal/protocol"
 )
 
 // patience bounds every wait for something that must happen.
@@ -502,13 +500,4 @@ func dialer(w *world, raw *net.Conn) paho.OpenConnectionFunc {
 		config.ServerName = "localhost"
 		return tls.Client(c, config), nil
 	}
-}
-
-func admission(t *testing.T, serial string, generation int64) []byte {
-	t.Helper()
-	text, err := json.Marshal(protocol.Admission{Serial: serial, Generation: generation})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }

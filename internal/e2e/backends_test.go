@@ -33,7 +33,7 @@ func (p *platform) awaitPoints(t *testing.T, serial string) {
 func TestReadingsGoToInfluxDB(t *testing.T) {
 	db := influxd.Start(t)
 	p := startAdmin(t, map[string]string{"TELEMETRY_BACKEND": "influxdb", "INFLUXDB_URL": db.URL, "INFLUXDB_BUCKET": "fleet"})
-	start(t, "spawner", p.agentEnv(t, nil), "-n", "2")
+	start(t, "spawner", p.agentEnv(nil), "-n", "2")
 	p.awaitOnline(t, 2, time.Time{})
 	p.awaitPoints(t, "SIM-KIOSK-001")
 	res, err := http.Get(db.URL + "/query?db=fleet&q=SELECT+count(%22hardware.cpu_temp%22)+FROM+kiosk_telemetry")
@@ -59,7 +59,7 @@ func TestAStandAloneBrokerServesAdmin(t *testing.T) {
 	broker.awaitLine("broker is running")
 	first.env["BROKER_MODE"], first.env["BROKER_URL"] = "external", "mqtts://"+addr
 	first.boot(t)
-	start(t, "spawner", first.agentEnv(t, nil), "-n", "2")
+	start(t, "spawner", first.agentEnv(nil), "-n", "2")
 	first.awaitOnline(t, 2, time.Time{})
 	first.awaitPoints(t, "SIM-KIOSK-002")
 	if c := first.send(t, "SIM-KIOSK-001", `{"name":"block"}`); c.Status != "verified" {
@@ -69,7 +69,7 @@ func TestAStandAloneBrokerServesAdmin(t *testing.T) {
 
 func TestEachKioskMayBeAProcessOfItsOwn(t *testing.T) {
 	p := startAdmin(t, nil)
-	s := start(t, "spawner", p.agentEnv(t, nil), "-n", "2", "--exec")
+	s := start(t, "spawner", p.agentEnv(nil), "-n", "2", "--exec")
 	p.awaitOnline(t, 2, time.Time{})
 	s.interrupt()
 	eventually(t, "both to say goodbye", func() error {
@@ -87,7 +87,7 @@ func TestTheBrowserSeesTenKiosksAndBlocksOne(t *testing.T) {
 		t.Fatal("the page is not built: run make test, which builds it first")
 	}
 	p := startAdmin(t, nil)
-	start(t, "spawner", p.agentEnv(t, nil))
+	start(t, "spawner", p.agentEnv(nil))
 	p.awaitOnline(t, 10, time.Time{})
 	cmd := exec.CommandContext(t.Context(), "node", "--test", "e2e/fleet.spec.mjs")
 	cmd.Dir = filepath.Join(root(), "admin", "web")

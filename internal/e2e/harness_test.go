@@ -376,7 +376,7 @@ func (p *platform) awaitOnline(t *testing.T, n int, since time.Time) {
 }
 
 // agentEnv is the environment of kiosk and spawner processes.
-func (p *platform) agentEnv(t *testing.T, more map[string]string) map[string]string {
+func (p *platform) agentEnv(more map[string]string) map[string]string {
 	env := map[string]string{"DATA_DIR": p.data, "ADMIN_URL": p.url, "LOG_FORMAT": "json"}
 	for k, v := range more {
 		env[k] = v

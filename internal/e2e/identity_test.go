@@ -259,7 +259,7 @@ func TestEnrolmentIsRefusedWithAClearError(t *testing.T) {
 		p.enroll(t, good, "K-1", "K-1", http.StatusForbidden)
 	})
 	t.Run("the kiosk program says why", func(t *testing.T) {
-		out := fails(t, "kiosk", p.agentEnv(t, map[string]string{"DATA_DIR": t.TempDir(), "ENROLLMENT_TOKEN": good}), "--serial", "K-1")
+		out := fails(t, "kiosk", p.agentEnv(map[string]string{"DATA_DIR": t.TempDir(), "ENROLLMENT_TOKEN": good}), "--serial", "K-1")
 		if !strings.Contains(out, "no uses left") {
 			t.Errorf("it said:\n%s", out)
 		}
@@ -279,12 +279,12 @@ func TestEnrolmentOverHTTPSTrustsOnlyTheTokensServer(t *testing.T) {
 	}
 	parsed.CA = strings.Repeat("A", len(parsed.CA))
 	env := map[string]string{"DATA_DIR": t.TempDir(), "ENROLLMENT_TOKEN": parsed.String(), "INTERVAL": "200ms"}
-	imposter := start(t, "kiosk", p.agentEnv(t, env), "--serial", "K-1")
+	imposter := start(t, "kiosk", p.agentEnv(env), "--serial", "K-1")
 	imposter.awaitLine("does not present the CA")
 	imposter.interrupt()
 
 	env["ENROLLMENT_TOKEN"] = token
-	start(t, "kiosk", p.agentEnv(t, env), "--serial", "K-1")
+	start(t, "kiosk", p.agentEnv(env), "--serial", "K-1")
 	p.awaitOnline(t, 1, time.Time{})
 
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(p.url, "https://"), &tls.Config{InsecureSkipVerify: true})

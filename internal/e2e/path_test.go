@@ -54,7 +54,7 @@ func TestFromKioskToStoreAndBack(t *testing.T) {
 	var token struct{ Token string }
 	p.call(t, "POST", "/enrollment-tokens", map[string]any{"serial_pattern": "K-?", "max_uses": 3}, http.StatusCreated, &token)
 	for _, serial := range []string{"K-1", "K-2", "K-3"} {
-		start(t, "kiosk", p.agentEnv(t, map[string]string{"ENROLLMENT_TOKEN": token.Token}), "--serial", serial, "--interval", "200ms")
+		start(t, "kiosk", p.agentEnv(map[string]string{"ENROLLMENT_TOKEN": token.Token}), "--serial", serial, "--interval", "200ms")
 	}
 	p.awaitOnline(t, 3, time.Time{})
 
@@ -166,7 +166,7 @@ func TestFromKioskToStoreAndBack(t *testing.T) {
 
 func TestKilledAdminKeepsItsKiosks(t *testing.T) {
 	p := startAdmin(t, nil)
-	start(t, "spawner", p.agentEnv(t, nil), "-n", "5")
+	start(t, "spawner", p.agentEnv(nil), "-n", "5")
 	p.awaitOnline(t, 5, time.Time{})
 	p.send(t, "SIM-KIOSK-002", `{"name":"block"}`)
 	before := p.kiosks(t)

@@ -118,7 +118,7 @@ func (c *Client) Run(ctx context.Context) error {
 			connectedAt := time.Now()
 			err = c.hold(ctx, conn, lost)
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the end was asked for
 			}
 			if time.Since(connectedAt) > c.cfg.Backoff.Max {
 				attempt = 0
@@ -130,7 +130,7 @@ func (c *Client) Run(ctx context.Context) error {
 			c.cfg.OnFailed(err)
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end was asked for
 		}
 		delay := c.cfg.Backoff.Delay(attempt)
 		attempt++

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunks"
@@ -41,7 +42,7 @@ func seriesName(metric string) string {
 // seriesLabels returns the labels of a kiosk's metric. A kiosk without a site has no label site.
 func seriesLabels(metric, serial, site string) labels.Labels {
 	b := labels.NewScratchBuilder(4)
-	b.Add(labels.MetricName, seriesName(metric))
+	b.Add(model.MetricNameLabel, seriesName(metric))
 	b.Add(labelMetric, metric)
 	b.Add(labelSerial, serial)
 	if site != "" {

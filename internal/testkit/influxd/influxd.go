@@ -230,7 +230,7 @@ func run(ctx context.Context, program, dir, config string) (*process, error) {
 		if strings.Contains(p.log.tail(), errBusy.Error()) {
 			return nil, errBusy
 		}
-		return nil, fmt.Errorf("%s ended: %v; its log:\n%s", program, p.err, p.log.tail())
+		return nil, fmt.Errorf("%s ended: %w; its log:\n%s", program, p.err, p.log.tail())
 	case <-ctx.Done():
 		err := errors.Join(ctx.Err(), p.stop())
 		return nil, fmt.Errorf("%w; its log:\n%s", err, p.log.tail())

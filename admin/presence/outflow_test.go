@@ -1,0 +1,345 @@
+package presence
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
+)
+
+var errDown = errors.New("down")
+
+type fakeStore struct {
+	mu      sync.Mutex
+	failing error
+	events  []fleet.Event
+	saved   map[string]fleet.Live
+	during  func() // called while events are written
+}
+
+func (s *fakeStore) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing = err
+}
+
+func (s *fakeStore) AddEvents(ctx context.Context, events []fleet.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.during != nil {
+		s.during()
+	}
+	if err := cmp.Or(ctx.Err(), s.failing); err != nil {
+		return err
+	}
+	s.events = append(s.events, events...)
+	return nil
+}
+
+func (s *fakeStore) SaveLive(ctx context.Context, states []fleet.Live, _ time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := cmp.Or(ctx.Err(), s.failing); err != nil {
+		return err
+	}
+	for _, l := range states {
+		s.saved[l.Serial] = l
+	}
+	return nil
+}
+
+type fakePublisher struct {
+	mu       sync.Mutex
+	failing  error
+	attempts int
+	statuses map[string][]protocol.Status // by topic
+}
+
+func (p *fakePublisher) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failing = err
+}
+
+func (p *fakePublisher) Publish(_ context.Context, topic string, qos byte, retain bool, payload []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.attempts++
+	if p.failing != nil {
+		return p.failing
+	}
+	if qos != 1 || !retain {
+		return errors.New("a status is QoS 1 and retained")
+	}
+	var s protocol.Status
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return err
+	}
+	p.statuses[topic] = append(p.statuses[topic], s)
+	return nil
+}
+
+func (p *fakePublisher) of(serial string) []protocol.Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.statuses[protocol.Topic(serial, protocol.ChannelStatus)])
+}
+
+func (s *fakeStore) kept(serial string) (state fleet.Live, events int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saved[serial], len(s.events)
+}
+
+// flow is an outflow on fakes, with its tracker.
+type flow struct {
+	*watch
+	out       *Outflow
+	store     *fakeStore
+	publisher *fakePublisher
+	log       *strings.Builder
+}
+
+func newFlow(t *testing.T) *flow {
+	f := &flow{
+		watch: newWatch(t), store: &fakeStore{saved: map[string]fleet.Live{}},
+		publisher: &fakePublisher{statuses: map[string][]protocol.Status{}}, log: &strings.Builder{},
+	}
+	f.out = NewOutflow(f.Tracker, f.store, f.publisher, slog.New(slog.NewTextHandler(f.log, nil)))
+	return f
+}
+
+func (f *flow) published() []protocol.Status { return f.publisher.of("K-1") }
+
+func TestTheStatusOfAKioskIsPublishedWhenItChanges(t *testing.T) {
+	f := newFlow(t)
+	f.join("a")
+	f.out.flush(t.Context())
+	got := f.published()
+	if len(got) != 1 {
+		t.Fatalf("published %+v", got)
+	}
+	if s := got[0]; s.Serial != "K-1" || s.Presence != "online" || s.PresenceWhy != "reporting" || s.Session != "a" || s.AgentVersion != "1.0" || !s.Since.Equal(f.now) {
+		t.Errorf("status = %+v", s)
+	}
+	f.reading("a", 0)
+	f.out.flush(t.Context()) // unknown became online
+	if s := f.published()[1]; s.Status != "online" || s.Verdict != "can_serve" || !s.Since.Equal(f.now) {
+		t.Errorf("status = %+v", s)
+	}
+	for range 3 {
+		f.pass(time.Second)
+		f.reading("a", 0)
+	}
+	f.out.flush(t.Context())
+	if got := f.published(); len(got) != 2 {
+		t.Errorf("published %d times, readings alone change no status", len(got))
+	}
+	f.pass(time.Second)
+	f.reading("a", 0, func(r *fleet.Reading) { r.Status = protocol.StateBlocked })
+	f.out.flush(t.Context())
+	if s := f.published()[2]; s.Status != "blocked" || s.Verdict != "cannot_serve" || fmt.Sprint(s.Reasons) != "[Blocked by an operator]" {
+		t.Errorf("status = %+v", s)
+	}
+}
+
+// Neither the number of reasons nor the verdict differ.
+func TestAnotherReasonIsPublished(t *testing.T) {
+	f := newFlow(t)
+	texts := func(metric, text string) func(*fleet.Reading) {
+		return func(r *fleet.Reading) { r.Texts = []fleet.Text{{Metric: metric, Text: text}} }
+	}
+	f.join("a")
+	f.reading("a", 0, texts(metricPrinter, "low_ink"))
+	f.out.flush(t.Context())
+	f.pass(time.Second)
+	f.reading("a", 0, texts(metricPrinter, "ready"), func(r *fleet.Reading) {
+		r.Texts = append(r.Texts, fleet.Text{Metric: metricCash, Text: "full"}, fleet.Text{Metric: metricCard, Text: "ready"})
+	})
+	f.out.flush(t.Context())
+	if got := f.published(); len(got) != 2 || fmt.Sprint(got[1].Reasons) != "[Cash acceptor: full]" {
+		t.Errorf("published %+v", got)
+	}
+	f.bye("", "a", protocol.ByeConnectionLost)
+	f.out.flush(t.Context())
+	f.SetRevoked("K-1", true)
+	f.out.flush(t.Context())
+	if got := f.published(); len(got) != 4 || got[3].PresenceWhy != "revoked" {
+		t.Errorf("after a revocation: %+v", got)
+	}
+}
+
+func TestABrokerThatIsDownGetsTheNewestStatusLater(t *testing.T) {
+	f := newFlow(t)
+	for k := range 50 {
+		f.Joined(fmt.Sprintf("K-%d", k), "", protocol.Join{Session: "a"}, f.now)
+	}
+	f.publisher.fail(errDown)
+	for range 3 {
+		f.out.flush(t.Context())
+	}
+	if f.publisher.attempts != 3 {
+		t.Errorf("%d attempts in three flushes at a broker that is down", f.publisher.attempts)
+	}
+	if n := strings.Count(f.log.String(), "statuses not published"); n != 1 {
+		t.Errorf("the log says it %d times:\n%s", n, f.log)
+	}
+	f.reading("a", 0, func(r *fleet.Reading) { r.Status = protocol.StateBlocked })
+	f.publisher.fail(nil)
+	f.out.flush(t.Context())
+	if len(f.publisher.statuses) != 50 {
+		t.Errorf("%d kiosks published", len(f.publisher.statuses))
+	}
+	if got := f.published(); len(got) != 1 || got[0].Status != "blocked" {
+		t.Errorf("published %+v, want only the newest", got)
+	}
+	f.out.flush(t.Context())
+	if n := f.publisher.attempts; n != 53 {
+		t.Errorf("%d attempts, want each status once", n)
+	}
+}
+
+func TestNothingIsPublishedOfWhoWasNeverSeenOrIsGone(t *testing.T) {
+	f := newFlow(t)
+	f.connect("1") // has not said a word
+	f.Joined("K-2", "", protocol.Join{Session: "a"}, f.now)
+	f.Forget("K-2")
+	f.out.PublishAll()
+	f.out.flush(t.Context())
+	if len(f.publisher.statuses) != 0 {
+		t.Errorf("published %v", f.publisher.statuses)
+	}
+}
+
+func TestAStartPublishesWhatIsRestored(t *testing.T) {
+	f := newFlow(t)
+	f.Restore([]fleet.Live{{Serial: "K-1", Presence: fleet.PresenceOnline}})
+	f.out.PublishAll()
+	f.out.flush(t.Context())
+	if got := f.published(); len(got) != 1 || got[0].PresenceWhy != string(fleet.ReasonAdminRestart) {
+		t.Errorf("published %+v", got)
+	}
+}
+
+func TestEventsAreWrittenOnceAndInOrder(t *testing.T) {
+	f := newFlow(t)
+	f.join("a")
+	f.reading("a", 0)
+	f.store.fail(errDown)
+	f.store.during = func() { f.bye("", "a", protocol.ByeStopped) }
+	f.out.flush(t.Context())
+	f.store.during = nil
+	f.out.flush(t.Context())
+	f.store.fail(nil)
+	f.out.flush(t.Context())
+	f.out.flush(t.Context())
+	var got []string
+	for _, e := range f.store.events {
+		got = append(got, fmt.Sprintf("%s>%s", e.Kind, e.To))
+	}
+	want := "joined>1.0 presence>online verdict>can_serve presence>offline verdict>unknown"
+	if strings.Join(got, " ") != want {
+		t.Errorf("events = %v, want %s", got, want)
+	}
+}
+
+func TestEventsThatWaitAreBounded(t *testing.T) {
+	f := newFlow(t)
+	f.store.fail(errDown)
+	l := &fleet.Live{Serial: "K-1"}
+	events := make([]fleet.Event, 1000)
+	for range maxEvents/len(events) + 5 {
+		f.out.observe(Change{Old: l, New: l, Events: events})
+	}
+	f.out.flush(t.Context())
+	if len(f.out.events) != maxEvents {
+		t.Errorf("%d events wait, at most %d may", len(f.out.events), maxEvents)
+	}
+	if !strings.Contains(f.log.String(), "events=5000") {
+		t.Errorf("the log does not tell how many were dropped:\n%s", f.log)
+	}
+	f.store.fail(nil)
+	f.out.flush(t.Context())
+	if len(f.store.events) != maxEvents || len(f.out.events) != 0 {
+		t.Errorf("%d written, %d wait", len(f.store.events), len(f.out.events))
+	}
+}
+
+func TestStatesAreSavedOnceAndAgainAfterAFailure(t *testing.T) {
+	f := newFlow(t)
+	f.join("a")
+	f.store.fail(errDown)
+	f.out.save(t.Context())
+	f.store.fail(nil)
+	f.out.save(t.Context())
+	if got := f.store.saved["K-1"]; got.Session != "a" {
+		t.Errorf("saved %+v", got)
+	}
+	delete(f.store.saved, "K-1")
+	f.out.save(t.Context())
+	if len(f.store.saved) != 0 {
+		t.Error("a state that did not change was saved again")
+	}
+}
+
+func TestRunFollowsItsTickersAndFinishWritesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tracker := New(time.Now) // the bubble's clock
+		store, publisher := &fakeStore{saved: map[string]fleet.Live{}}, &fakePublisher{statuses: map[string][]protocol.Status{}}
+		out := NewOutflow(tracker, store, publisher, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- out.Run(ctx) }()
+		at := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
+
+		tracker.Joined("K-1", "", protocol.Join{Session: "a"}, time.Now().UTC())
+		at(flushEvery)
+		if _, events := store.kept("K-1"); len(publisher.of("K-1")) != 1 || events == 0 {
+			t.Errorf("after %s: %d statuses, %d events", flushEvery, len(publisher.of("K-1")), events)
+		}
+		at(saveEvery)
+		if state, _ := store.kept("K-1"); state.Presence != fleet.PresenceOnline {
+			t.Errorf("after %s: saved %+v", saveEvery, state)
+		}
+		at(staleMin)
+		if got := publisher.of("K-1"); got[len(got)-1].Presence != "stale" {
+			t.Errorf("silence is not published: %+v", got)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		_, before := store.kept("K-1")
+		tracker.Bye("K-1", "", protocol.Bye{Session: "a"}, time.Now().UTC())
+		out.Finish(context.WithoutCancel(ctx))
+		if state, events := store.kept("K-1"); events <= before || state.Presence != fleet.PresenceOffline {
+			t.Errorf("Finish wrote %d events and %s", events-before, state.Presence)
+		}
+	})
+}
+
+func TestAFlushThatIsCutOffLosesNothing(t *testing.T) {
+	f := newFlow(t)
+	f.join("a")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f.out.flush(ctx)
+	if len(f.published()) != 0 || len(f.store.events) != 0 {
+		t.Error("work went on after the end")
+	}
+	f.out.flush(t.Context())
+	if len(f.published()) != 1 || len(f.store.events) == 0 {
+		t.Errorf("%d statuses, %d events after it", len(f.published()), len(f.store.events))
+	}
+}
