@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kioskfleet/internal/daemon"
+	"kioskfleet/internal/durablefile"
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
@@ -41,7 +42,7 @@ func newBench(t *testing.T) *bench {
 	if err := os.Mkdir(tlsDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := pki.WriteFile(filepath.Join(tlsDir, "ca.pem"), authority.PEM(), 0o600); err != nil {
+	if err := durablefile.Write(filepath.Join(tlsDir, "ca.pem"), authority.PEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := authority.ServerCertificate(tlsDir, []string{"127.0.0.1"}, time.Now()); err != nil {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -56,15 +58,20 @@ type Server struct {
 	csrf *http.CrossOriginProtection
 }
 
+// contractJSON is the contract as JSON.
+var contractJSON = sync.OnceValues(func() ([]byte, error) {
+	var doc any
+	if err := yaml.Unmarshal(contract, &doc); err != nil {
+		return nil, err
+	}
+	return json.Marshal(doc)
+})
+
 // New returns the handler.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Log, echo: echo.New(), csrf: http.NewCrossOriginProtection()}
-	var doc any
-	if err := yaml.Unmarshal(contract, &doc); err != nil {
-		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
-	}
 	var err error
-	if s.spec, err = json.Marshal(doc); err != nil {
+	if s.spec, err = contractJSON(); err != nil {
 		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
 	}
 	s.echo.HideBanner, s.echo.HidePort = true, true
@@ -77,6 +84,14 @@ func New(cfg Config) (*Server, error) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
 
+// below returns a function that adds a route below Prefix, behind guards. Echo's groups would put the
+// guards before unknown paths as well: those of the last group, for everybody.
+func (s *Server) below(guards ...echo.MiddlewareFunc) func(method, path string, h echo.HandlerFunc, more ...echo.MiddlewareFunc) {
+	return func(method, path string, h echo.HandlerFunc, more ...echo.MiddlewareFunc) {
+		s.echo.Add(method, Prefix+path, h, slices.Concat([]echo.MiddlewareFunc{noStore}, guards, more)...)
+	}
+}
+
 func (s *Server) routes() {
 	e := s.echo
 	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
@@ -86,41 +101,41 @@ func (s *Server) routes() {
 	}
 	e.GET("/docs", s.docs)
 
-	open := e.Group(Prefix, noStore)
-	open.POST("/session", s.login, s.sameOrigin)
-	open.POST("/enroll", s.enroll)
-	open.GET("/openapi.json", s.openapi)
+	open := s.below()
+	open(http.MethodPost, "/session", s.login, s.sameOrigin)
+	open(http.MethodPost, "/enroll", s.enroll)
+	open(http.MethodGet, "/openapi.json", s.openapi)
 
-	viewer := open.Group("", s.authenticate, s.sameOrigin, s.require(fleet.RoleViewer))
-	viewer.DELETE("/session", s.logout)
-	viewer.GET("/me", s.me)
-	viewer.GET("/kiosks", s.listKiosks)
-	viewer.GET("/kiosks/:serial", s.getKiosk)
-	viewer.GET("/kiosks/:serial/telemetry", s.telemetry)
-	viewer.GET("/kiosks/:serial/commands", s.listCommands)
-	viewer.GET("/kiosks/:serial/events", s.listEvents)
-	viewer.GET("/commands/:id", s.getCommand)
-	viewer.GET("/summary", s.summary)
-	viewer.GET("/sites", s.sites)
-	viewer.GET("/metrics", s.metrics)
-	viewer.GET("/events", s.stream)
-	viewer.POST("/kiosks/:serial/commands", s.sendCommand) // the command's name decides which role it needs
+	viewer := s.below(s.authenticate, s.sameOrigin, s.require(fleet.RoleViewer))
+	viewer(http.MethodDelete, "/session", s.logout)
+	viewer(http.MethodGet, "/me", s.me)
+	viewer(http.MethodGet, "/kiosks", s.listKiosks)
+	viewer(http.MethodGet, "/kiosks/:serial", s.getKiosk)
+	viewer(http.MethodGet, "/kiosks/:serial/telemetry", s.telemetry)
+	viewer(http.MethodGet, "/kiosks/:serial/commands", s.listCommands)
+	viewer(http.MethodGet, "/kiosks/:serial/events", s.listEvents)
+	viewer(http.MethodGet, "/commands/:id", s.getCommand)
+	viewer(http.MethodGet, "/summary", s.summary)
+	viewer(http.MethodGet, "/sites", s.sites)
+	viewer(http.MethodGet, "/metrics", s.metrics)
+	viewer(http.MethodGet, "/events", s.stream)
+	viewer(http.MethodPost, "/kiosks/:serial/commands", s.sendCommand) // the command's name decides which role it needs
 
-	admin := open.Group("", s.authenticate, s.sameOrigin, s.require(fleet.RoleAdmin))
-	admin.POST("/kiosks", s.registerKiosk)
-	admin.PATCH("/kiosks/:serial", s.changeKiosk)
-	admin.DELETE("/kiosks/:serial", s.deleteKiosk)
-	admin.POST("/kiosks/:serial/revocation", s.revokeKiosk)
-	admin.GET("/enrollment-tokens", s.listEnrollmentTokens)
-	admin.POST("/enrollment-tokens", s.createEnrollmentToken)
-	admin.DELETE("/enrollment-tokens/:id", s.deleteEnrollmentToken)
-	admin.GET("/tokens", s.listTokens)
-	admin.POST("/tokens", s.createToken)
-	admin.DELETE("/tokens/:id", s.deleteToken)
+	admin := s.below(s.authenticate, s.sameOrigin, s.require(fleet.RoleAdmin))
+	admin(http.MethodPost, "/kiosks", s.registerKiosk)
+	admin(http.MethodPatch, "/kiosks/:serial", s.changeKiosk)
+	admin(http.MethodDelete, "/kiosks/:serial", s.deleteKiosk)
+	admin(http.MethodPost, "/kiosks/:serial/revocation", s.revokeKiosk)
+	admin(http.MethodGet, "/enrollment-tokens", s.listEnrollmentTokens)
+	admin(http.MethodPost, "/enrollment-tokens", s.createEnrollmentToken)
+	admin(http.MethodDelete, "/enrollment-tokens/:id", s.deleteEnrollmentToken)
+	admin(http.MethodGet, "/tokens", s.listTokens)
+	admin(http.MethodPost, "/tokens", s.createToken)
+	admin(http.MethodDelete, "/tokens/:id", s.deleteToken)
 
 	e.Any("/api/*", func(echo.Context) error {
 		return echo.NewHTTPError(http.StatusNotFound, "there is no such resource; "+Prefix+"/openapi.json lists them")
-	})
+	}, noStore)
 	e.GET("/*", echo.WrapHandler(s.cfg.Web))
 	e.HEAD("/*", echo.WrapHandler(s.cfg.Web))
 }

@@ -22,6 +22,7 @@ import (
 	"kioskfleet/admin/auth"
 	"kioskfleet/admin/command"
 	"kioskfleet/admin/ingest"
+	"kioskfleet/admin/ingest/journal"
 	"kioskfleet/admin/presence"
 	"kioskfleet/admin/registry"
 	"kioskfleet/admin/store"
@@ -120,10 +121,20 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	a.series = telemetry.NewLazy(func(ctx context.Context) (telemetry.Store, error) { return openSeries(ctx, cfg, metrics, log) }, log)
 	a.onClose("time series", a.series.Close)
 
-	a.ingest = ingest.New(ingest.Config{
-		Live: &live{a.registry, a.tracker, a.ladder}, Series: a.series, Rejected: rejectedReadings, Retry: retryAfter,
-		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
+	records, err := journal.Open(journal.Config{
+		Dir: cfg.path("journal"), MaxBytes: int64(cfg.Journal.MaxSize), MinFreeBytes: int64(cfg.Journal.MinFree), KeepFor: cfg.Journal.Keep, Log: log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	a.onClose("journal", records.Close)
+	if a.ingest, err = ingest.Open(ingest.Config{
+		Journal: records, Live: &live{a.registry, a.tracker, a.ladder, cfg.Broker.Mode == BrokerEmbedded},
+		Series: a.series, Rejected: rejectedReadings, Retry: retryAfter,
+		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
+	}); err != nil {
+		return nil, err
+	}
 	if err := a.openLink(authority, internal, metrics); err != nil {
 		return nil, err
 	}
@@ -257,9 +268,6 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		defer stopIntake()
-		// The broker's end waits for clients that wait for room.
-		stop := context.AfterFunc(ctx, a.ingest.Stop)
-		defer stop()
 		return a.link.run(ctx)
 	})
 	group.Go(func() error {

@@ -13,7 +13,7 @@ import (
 	"kioskfleet/admin/auth"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/admin/registry"
-	"kioskfleet/internal/pki"
+	"kioskfleet/internal/durablefile"
 	"kioskfleet/internal/protocol"
 )
 
@@ -38,7 +38,7 @@ func ensureFirstUser(ctx context.Context, a *auth.Auth, cfg *Config) (printed st
 		password = auth.NewSecret()[:24]
 		printed = password
 		// The file first: a crash in between leaves a password nobody has, and the next start makes another.
-		if err := pki.WriteFile(cfg.path(passwordFile), []byte(password+"\n"), 0o600); err != nil {
+		if err := durablefile.Write(cfg.path(passwordFile), []byte(password+"\n"), 0o600); err != nil {
 			return "", err
 		}
 	}
@@ -69,7 +69,7 @@ func ensureDevelopmentTokens(ctx context.Context, e *enrolment, a *auth.Auth, cf
 		if err != nil {
 			return err
 		}
-		if err := pki.WriteFile(cfg.path(spawnerTokenFile), []byte(token+"\n"), 0o600); err != nil {
+		if err := durablefile.Write(cfg.path(spawnerTokenFile), []byte(token+"\n"), 0o600); err != nil {
 			return err
 		}
 		log.Info("development mode: wrote an enrolment token for simulated kiosks", "file", cfg.path(spawnerTokenFile), "serials", developmentPattern)
@@ -99,7 +99,7 @@ func ensureDevelopmentTokens(ctx context.Context, e *enrolment, a *auth.Auth, cf
 	if err != nil {
 		return err
 	}
-	return pki.WriteFile(cfg.path(spawnerAccessFile), []byte(secret+"\n"), 0o600)
+	return durablefile.Write(cfg.path(spawnerAccessFile), []byte(secret+"\n"), 0o600)
 }
 
 // enrolment joins the registry with what makes and hashes secrets, and adds the brokers to the answer.

@@ -50,6 +50,12 @@ type Config struct {
 		Advertise []string `key:"advertise" usage:"broker addresses told to kiosks; default from hosts and the listener's port"`
 	} `key:"broker"`
 
+	Journal struct {
+		MaxSize config.Bytes  `key:"max_size" usage:"size at which the journal refuses messages, for want of a consumer that keeps up"`
+		MinFree config.Bytes  `key:"min_free" usage:"free disk space below which it refuses messages"`
+		Keep    time.Duration `key:"keep" usage:"how long it keeps what was worked off"`
+	} `key:"journal"`
+
 	Telemetry struct {
 		Backend   string        `key:"backend" usage:"embedded or influxdb"`
 		Retention time.Duration `key:"retention" usage:"how long raw readings are kept by the embedded store"`
@@ -80,6 +86,7 @@ func DefaultConfig() *Config {
 	c := &Config{DataDir: "data", Hosts: []string{"localhost", "127.0.0.1", "::1"}, Log: daemon.DefaultLog()}
 	c.HTTP.Addr, c.HTTP.TLS = "127.0.0.1:8080", TLSOff
 	c.Broker.Mode, c.Broker.Kiosks.Addr = BrokerEmbedded, ":8883"
+	c.Journal.MaxSize, c.Journal.MinFree, c.Journal.Keep = 10<<30, 256<<20, 3*time.Hour
 	c.Telemetry.Backend = BackendEmbedded
 	c.Telemetry.Retention = 30 * 24 * time.Hour
 	c.Telemetry.Window = 7 * 24 * time.Hour
@@ -132,6 +139,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Broker.Mode == BrokerExternal && !strings.HasPrefix(c.Broker.URL, "mqtts://") {
 		fault("broker.url", "%q is not mqtts://host:port, which broker.mode external needs", c.Broker.URL)
+	}
+	if c.Journal.MaxSize < 256<<20 {
+		fault("journal.max_size", "must be at least 256MiB")
+	}
+	if c.Journal.Keep < 0 {
+		fault("journal.keep", "must not be negative")
 	}
 	oneOf("telemetry.backend", c.Telemetry.Backend, BackendEmbedded, BackendInfluxDB)
 	if c.Telemetry.Retention < time.Hour {

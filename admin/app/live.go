@@ -20,6 +20,8 @@ type live struct {
 	registry *registry.Registry
 	tracker  *presence.Tracker
 	ladder   *command.Ladder
+	// ownBroker says that the broker is in this process.
+	ownBroker bool
 }
 
 func (l *live) gone(serial string) bool {
@@ -49,6 +51,13 @@ func (l *live) Bye(_ context.Context, serial, connection string, b protocol.Bye,
 
 func (l *live) Acked(ctx context.Context, serial string, a protocol.Ack, _ time.Time) {
 	l.ladder.Acked(ctx, serial, a)
+}
+
+// Started implements ingest.Live. Connections to a broker in this process ended with the last one.
+func (l *live) Started(context.Context) {
+	if l.ownBroker {
+		l.tracker.Restarted(time.Now().UTC())
+	}
 }
 
 func (l *live) Connection(_ context.Context, e fleet.ConnectionEvent) { l.tracker.Connection(e) }

@@ -11,6 +11,7 @@ import (
 	"kioskfleet/admin/fleet"
 	"kioskfleet/admin/registry"
 	"kioskfleet/admin/store"
+	"kioskfleet/internal/durablefile"
 	"kioskfleet/internal/pki"
 )
 
@@ -55,7 +56,7 @@ func (o *Offline) WriteBrokerFiles(dir string, hosts []string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := pki.WriteFile(filepath.Join(dir, "ca.pem"), o.authority.PEM(), 0o644); err != nil {
+	if err := durablefile.Write(filepath.Join(dir, "ca.pem"), o.authority.PEM(), 0o644); err != nil {
 		return err
 	}
 	_, err := o.authority.ServerCertificate(dir, hosts, time.Now())

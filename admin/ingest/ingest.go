@@ -1,13 +1,13 @@
-// Package ingest is the way of a message from the broker into the platform: it decodes and checks what
-// kiosks publish, hands each kiosk's messages in order to the live side, and its readings to the
-// time-series store. Messages it cannot use are counted and stop nobody.
+// Package ingest is the way of a message from the broker into the platform. Accept puts it into the
+// journal and returns when it is on disk; then the broker acknowledges it. Two consumers read the
+// journal, each at its own pace from its own durable position: the live side, which keeps up with what
+// is so right now, and the time-series store. Messages that cannot be used are counted and stop nobody.
 package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"hash/maphash"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/admin/ingest/journal"
 	"kioskfleet/internal/protocol"
 )
 
@@ -29,24 +30,29 @@ type Message struct {
 }
 
 // Live is the side that keeps up with what is so right now. For one kiosk its methods are called in
-// order and never at the same time.
+// order and never at the same time. After a crash the last second may come again.
 type Live interface {
 	Reading(ctx context.Context, r *fleet.Reading)
 	Joined(ctx context.Context, serial, connection string, j protocol.Join, at time.Time)
 	Bye(ctx context.Context, serial, connection string, b protocol.Bye, at time.Time)
 	Acked(ctx context.Context, serial string, a protocol.Ack, at time.Time)
 	Connection(ctx context.Context, e fleet.ConnectionEvent)
+	// Started says that everything from before this process's start has been told.
+	Started(ctx context.Context)
 }
 
-// Appender is the time-series store.
-type Appender interface {
+// Series is the time-series store. Append may be given readings again that it has; Sync returns when
+// everything appended is on disk.
+type Series interface {
 	Append(ctx context.Context, readings []fleet.Reading) error
+	Sync(ctx context.Context) error
 }
 
-// Config says how to take messages. Live, Series, SiteOf and Log are required.
+// Config says how to take messages. All but Metrics are required.
 type Config struct {
-	Live   Live
-	Series Appender
+	Journal *journal.Journal
+	Live    Live
+	Series  Series
 	// Rejected picks the readings of a batch that Append refused for good out of its error.
 	Rejected func(error) map[int]string
 	// Retry picks the time the store asks to wait out of an Append error, 0 if it says nothing.
@@ -58,221 +64,150 @@ type Config struct {
 	Metrics prometheus.Registerer // nil: not registered
 }
 
+// Names of the consumers: of their positions on disk and in metrics.
 const (
-	// shards is how many kiosks' queues are worked on at the same time.
-	shards = 8
-	// shardQueue bounds each; when one is full, Accept waits, and the kiosk gets no acknowledgement.
-	shardQueue = 512
+	consumerLive   = "live"
+	consumerSeries = "timeseries"
 )
 
-// ErrClosed is returned by Accept once Run has ended.
-var ErrClosed = errors.New("ingest has stopped")
+// finishGrace is how long the consumers may work off what is in the journal at a clean end. What is
+// left stays there and is worked off at the next start.
+const finishGrace = 2 * time.Second
 
-// Ingest takes messages; see New and Run.
+// Ingest takes messages; see Open and Run.
 type Ingest struct {
 	cfg     Config
-	seed    maphash.Seed
-	queues  [shards]chan task
-	series  *seriesWriter
+	live    *consumer
+	series  *consumer
 	metrics *metrics
-
-	stopping chan struct{} // closed by Stop: who waits for room is turned away
-	stopOnce sync.Once
-	closing  sync.RWMutex // held for reading by Accept, for writing to close the queues
-	closed   bool
+	buffers sync.Pool
 }
 
-// task is one message or connection event on its way to the live side.
-type task struct {
-	message    Message
-	connection *fleet.ConnectionEvent
-}
-
-// New returns an Ingest whose queues are empty.
-func New(cfg Config) *Ingest {
-	in := &Ingest{cfg: cfg, seed: maphash.MakeSeed(), metrics: newMetrics(cfg.Metrics), stopping: make(chan struct{})}
-	for i := range in.queues {
-		in.queues[i] = make(chan task, shardQueue)
+// Open prepares the consumers. From here on Accept takes messages.
+func Open(cfg Config) (*Ingest, error) {
+	in := &Ingest{cfg: cfg, metrics: newMetrics(cfg.Journal, cfg.Metrics), buffers: sync.Pool{New: func() any { return new([]byte) }}}
+	for name, c := range map[string]**consumer{consumerLive: &in.live, consumerSeries: &in.series} {
+		reader, err := cfg.Journal.Reader(name)
+		if err != nil {
+			return nil, err
+		}
+		*c = &consumer{name: name, reader: reader, log: cfg.Log}
 	}
-	in.series = newSeriesWriter(cfg, in.metrics)
-	return in
+	live := newLiveSide(in, cfg.Journal.Stats().Next)
+	in.live.work, in.live.caughtUp = live.work, live.start
+	in.series.work = newSeriesSide(in).work
+	in.series.company = seriesCompany
+	return in, nil
 }
 
-// Accept takes one message; it waits while the kiosk's queue is full. An error means that the message
-// was not taken and must not be acknowledged.
+// Accept takes one message; when it returns nil the message is on disk. An error means that it was not
+// taken and must not be acknowledged.
 func (in *Ingest) Accept(m Message) error {
+	if len(m.Payload) > maxPayloadBytes {
+		// The broker lets no larger packet through; this guards the journal against another broker.
+		in.deadLetter(m.Serial, m.Channel, refuse(reasonTooLarge, "%d bytes, at most %d are allowed", len(m.Payload), maxPayloadBytes))
+		return nil
+	}
+	err := in.append(record{
+		kind: kindMessage, at: m.ReceivedAt, serial: m.Serial, site: in.cfg.SiteOf(m.Serial),
+		connection: m.ConnectionID, channel: m.Channel, payload: m.Payload,
+	})
+	if err != nil {
+		in.metrics.refused.WithLabelValues(refusalLabel(err)).Inc()
+		return err
+	}
 	in.metrics.messages.WithLabelValues(string(m.Channel)).Inc()
-	return in.enqueue(m.Serial, task{message: m})
+	return nil
 }
 
 // AcceptConnection takes the news of a connection.
 func (in *Ingest) AcceptConnection(e fleet.ConnectionEvent) error {
-	return in.enqueue(e.Serial, task{connection: &e})
+	return in.append(connectionRecord(e))
 }
 
-func (in *Ingest) enqueue(serial string, t task) error {
-	in.closing.RLock()
-	defer in.closing.RUnlock()
-	if in.closed {
-		return ErrClosed
+func (in *Ingest) append(r record) error {
+	buf, _ := in.buffers.Get().(*[]byte)
+	defer in.buffers.Put(buf)
+	*buf = r.encode((*buf)[:0])
+	if _, err := in.cfg.Journal.Append(*buf); err != nil {
+		return fmt.Errorf("accept: %w", err)
 	}
-	queue := in.queues[maphash.String(in.seed, serial)%shards]
-	select {
-	case queue <- t:
-		return nil
-	default:
-	}
-	select {
-	case queue <- t:
-		return nil
-	case <-in.stopping:
-		return ErrClosed
-	}
+	return nil
 }
 
-// Stop begins the end: messages that find their queue full are refused instead of waiting, and the
-// store has its grace to swallow the rest. Run returns after its own context has ended.
-func (in *Ingest) Stop() {
-	in.stopOnce.Do(func() {
-		close(in.stopping)
-		in.series.hurry()
-	})
+func refusalLabel(err error) string {
+	switch {
+	case errors.Is(err, journal.ErrFull):
+		return "journal_full"
+	case errors.Is(err, journal.ErrSpace):
+		return "disk_full"
+	}
+	return "closed"
 }
 
-// Run works on the queues until ctx ends; then it takes no more, works off what it has taken, and
-// returns when the readings are in the store or the store's grace is over.
+// Run works on the journal until ctx ends, then until it is worked off or the grace is over.
 func (in *Ingest) Run(ctx context.Context) error {
-	// Work that was accepted is finished although ctx has ended.
-	work := context.WithoutCancel(ctx)
-	var workers errgroup.Group
-	for i := range in.queues {
-		workers.Go(func() error {
-			for t := range in.queues[i] {
-				in.handle(work, t)
-			}
-			return nil
-		})
+	var group errgroup.Group
+	for _, c := range []*consumer{in.live, in.series} {
+		group.Go(func() error { return c.run(ctx) })
 	}
-	writer := make(chan error, 1)
-	go func() { writer <- in.series.run(work) }()
-
-	<-ctx.Done()
-	in.Stop()
-	in.closing.Lock()
-	in.closed = true
-	for i := range in.queues {
-		close(in.queues[i])
-	}
-	in.closing.Unlock()
-	_ = workers.Wait()
-	in.series.finish()
-	return <-writer
+	return group.Wait()
 }
 
-func (in *Ingest) handle(ctx context.Context, t task) {
-	if t.connection != nil {
-		in.cfg.Live.Connection(ctx, *t.connection)
-		return
-	}
-	m := t.message
-	switch m.Channel {
-	case protocol.ChannelTelemetry:
-		readings, refused := decodeReadings(m.Serial, m.Payload, m.ReceivedAt, in.cfg.Window)
-		for _, r := range refused {
-			in.deadLetter(m, r)
-		}
-		site := in.cfg.SiteOf(m.Serial)
-		for i := range readings {
-			readings[i].Site = site
-			in.cfg.Live.Reading(ctx, &readings[i])
-		}
-		in.metrics.readings.Add(float64(len(readings)))
-		in.series.add(readings)
-	case protocol.ChannelJoin:
-		var j protocol.Join
-		if in.decode(m, &j) && in.checkJoin(m, &j) {
-			in.cfg.Live.Joined(ctx, m.Serial, m.ConnectionID, j, m.ReceivedAt)
-		}
-	case protocol.ChannelBye:
-		var b protocol.Bye
-		if in.decode(m, &b) && in.checkTexts(m, b.Session, b.Reason) {
-			in.cfg.Live.Bye(ctx, m.Serial, m.ConnectionID, b, m.ReceivedAt)
-		}
-	case protocol.ChannelAck:
-		var a protocol.Ack
-		if in.decode(m, &a) {
-			in.cfg.Live.Acked(ctx, m.Serial, a, m.ReceivedAt)
-		}
-	default:
-		in.deadLetter(m, refuse(reasonUnknown, "nothing is expected on %s", m.Channel))
-	}
-}
-
-func (in *Ingest) decode(m Message, into any) bool {
-	if len(m.Payload) > maxPayloadBytes {
-		in.deadLetter(m, refuse(reasonTooLarge, "%d bytes", len(m.Payload)))
-		return false
-	}
-	if err := json.Unmarshal(m.Payload, into); err != nil {
-		in.deadLetter(m, refuse(reasonMalformed, "%w", err))
-		return false
-	}
-	return true
-}
-
-// maxCapabilities bounds what a kiosk may announce.
-const maxCapabilities = 64
-
-func (in *Ingest) checkJoin(m Message, j *protocol.Join) bool {
-	if j.Serial != "" && j.Serial != m.Serial {
-		in.deadLetter(m, refuse(reasonSerial, "payload says %q, the topic %q", j.Serial, m.Serial))
-		return false
-	}
-	if len(j.Capabilities) > maxCapabilities || len(j.Commands) > maxCapabilities {
-		in.deadLetter(m, refuse(reasonSchema, "more than %d capabilities or commands", maxCapabilities))
-		return false
-	}
-	return in.checkTexts(m, append(append([]string{j.Session, j.BootID, j.AgentVersion, j.Model}, j.Capabilities...), j.Commands...)...)
-}
-
-func (in *Ingest) checkTexts(m Message, texts ...string) bool {
-	for _, text := range texts {
-		if len(text) > maxTextBytes {
-			in.deadLetter(m, refuse(reasonSchema, "a text has more than %d bytes", maxTextBytes))
-			return false
-		}
-	}
-	return true
-}
-
-func (in *Ingest) deadLetter(m Message, r *refusal) {
+func (in *Ingest) deadLetter(serial string, ch protocol.Channel, r *refusal) {
 	in.metrics.deadLetters.WithLabelValues(r.reason).Inc()
-	in.cfg.Log.Debug("message refused", "serial", m.Serial, "channel", string(m.Channel), "reason", r.reason, "error", r.err)
+	in.cfg.Log.Debug("message refused", "serial", serial, "channel", string(ch), "reason", r.reason, "error", r.err)
 }
 
 type metrics struct {
 	messages    *prometheus.CounterVec
+	refused     *prometheus.CounterVec
 	readings    prometheus.Counter
 	deadLetters *prometheus.CounterVec
 	stored      prometheus.Counter
-	waiting     prometheus.Gauge
 	retries     prometheus.Counter
-	lost        prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(j *journal.Journal, reg prometheus.Registerer) *metrics {
 	name := func(n string) string { return "kioskfleet_ingest_" + n }
 	m := &metrics{
-		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("messages_total"), Help: "Messages from kiosks by channel."}, []string{"channel"}),
-		readings:    prometheus.NewCounter(prometheus.CounterOpts{Name: name("readings_total"), Help: "Readings that were decoded."}),
-		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("dead_letters_total"), Help: "Messages and readings refused, by reason."}, []string{"reason"}),
+		messages:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("messages_total"), Help: "Messages from kiosks that were accepted, by channel."}, []string{"channel"}),
+		refused:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("refused_total"), Help: "Messages that were not accepted, by reason; their kiosks send them again."}, []string{"reason"}),
+		readings:    prometheus.NewCounter(prometheus.CounterOpts{Name: name("readings_total"), Help: "Readings that the live side has worked on."}),
+		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("dead_letters_total"), Help: "Messages and readings that could not be used, by reason."}, []string{"reason"}),
 		stored:      prometheus.NewCounter(prometheus.CounterOpts{Name: name("stored_readings_total"), Help: "Readings that the time-series store has taken."}),
-		waiting:     prometheus.NewGauge(prometheus.GaugeOpts{Name: name("waiting_readings"), Help: "Readings that wait for the time-series store."}),
 		retries:     prometheus.NewCounter(prometheus.CounterOpts{Name: name("store_retries_total"), Help: "Failed attempts to append to the time-series store."}),
-		lost:        prometheus.NewCounter(prometheus.CounterOpts{Name: name("abandoned_readings_total"), Help: "Readings given up at shutdown because the store did not take them in time."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.messages, m.readings, m.deadLetters, m.stored, m.waiting, m.retries, m.lost)
+		reg.MustRegister(m.messages, m.refused, m.readings, m.deadLetters, m.stored, m.retries, &journalCollector{
+			journal: j,
+			behind:  prometheus.NewDesc("kioskfleet_journal_behind_records", "Records of the journal that a consumer has not finished.", []string{"consumer"}, nil),
+			bytes:   prometheus.NewDesc("kioskfleet_journal_bytes", "Size of the journal on disk.", nil, nil),
+			allowed: prometheus.NewDesc("kioskfleet_journal_max_bytes", "Size at which the journal refuses messages.", nil, nil),
+		})
 	}
 	return m
+}
+
+// journalCollector reports the journal when metrics are scraped.
+type journalCollector struct {
+	journal                *journal.Journal
+	behind, bytes, allowed *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *journalCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- c.behind
+	out <- c.bytes
+	out <- c.allowed
+}
+
+// Collect implements prometheus.Collector.
+func (c *journalCollector) Collect(out chan<- prometheus.Metric) {
+	s := c.journal.Stats()
+	for name, n := range s.Behind {
+		out <- prometheus.MustNewConstMetric(c.behind, prometheus.GaugeValue, float64(n), name)
+	}
+	out <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(s.Bytes))
+	out <- prometheus.MustNewConstMetric(c.allowed, prometheus.GaugeValue, float64(s.MaxBytes))
 }

@@ -99,6 +99,20 @@ func (t *Tracker) Restore(saved []fleet.Live) {
 	}
 }
 
+// Restarted takes everybody for disconnected: this process's broker begins, and what was told before is
+// from an earlier one. Behind an external broker, where connections outlive us, nobody calls it.
+func (t *Tracker) Restarted(at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.kiosks {
+		clear(e.connections)
+		if e.live.Presence == fleet.PresenceOnline || e.live.Presence == fleet.PresenceStale {
+			e.before = e.live
+			t.offline(e, fleet.ReasonAdminRestart, at)
+		}
+	}
+}
+
 // revision starts a kiosk's count where an earlier run cannot have come, so that clients that stayed
 // open over a restart take the newer state for newer.
 func revision(now time.Time) uint64 { return uint64(now.UnixMilli()) }

@@ -140,6 +140,15 @@ func (l *Lazy) Range(ctx context.Context, q Query) ([]Series, error) {
 	return store.Range(ctx, q)
 }
 
+// Sync implements Store.
+func (l *Lazy) Sync(ctx context.Context) error {
+	store, err := l.get()
+	if err != nil {
+		return err
+	}
+	return store.Sync(ctx)
+}
+
 // Close ends Run, waits for it, and closes the store if it was open.
 func (l *Lazy) Close() error {
 	l.mu.Lock()

@@ -19,6 +19,8 @@ import (
 // returns a *RejectedError when the store refused some readings for good and kept the rest; any
 // other error means that the whole batch is to be tried again.
 //
+// Sync returns when everything appended is on disk, for whoever keeps readings until then.
+//
 // Range returns one series for each kiosk that has points, in the order of Query.Serials. It fails
 // with ErrTooLarge instead of cutting an answer short, and with ErrNotReady while the store opens.
 //
@@ -26,6 +28,7 @@ import (
 type Store interface {
 	Append(ctx context.Context, readings []fleet.Reading) error
 	Range(ctx context.Context, q Query) ([]Series, error)
+	Sync(ctx context.Context) error
 	Close() error
 }
 

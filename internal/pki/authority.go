@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"kioskfleet/internal/durablefile"
 )
 
 const (
@@ -234,17 +236,8 @@ func storePair(dir, certFile, keyFile string, cert []byte, key crypto.Signer) er
 	if err != nil {
 		return err
 	}
-	if err := WriteFile(filepath.Join(dir, keyFile), keyText, 0o600); err != nil {
+	if err := durablefile.Write(filepath.Join(dir, keyFile), keyText, 0o600); err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(dir, certFile), cert, 0o644)
-}
-
-func syncFolderOf(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return durablefile.Write(filepath.Join(dir, certFile), cert, 0o644)
 }

@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"strconv"
 	"time"
 
@@ -169,33 +168,6 @@ func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
 		return nil, errors.New("no PEM block CERTIFICATE")
 	}
 	return certs, nil
-}
-
-// WriteFile writes a file of a key or certificate so that a crash leaves the old one or the new
-// one, and both the file and its folder entry are on disk.
-func WriteFile(path string, data []byte, mode os.FileMode) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncFolderOf(path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }
 
 func newSerialNumber() (*big.Int, error) {

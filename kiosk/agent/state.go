@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"kioskfleet/internal/pki"
+	"kioskfleet/internal/durablefile"
 	"kioskfleet/internal/protocol"
 )
 
@@ -84,5 +84,5 @@ func (f StateFile) Save(s State) error {
 	if err := os.MkdirAll(filepath.Dir(string(f)), 0o700); err != nil {
 		return fmt.Errorf("save the kiosk's state: %w", err)
 	}
-	return pki.WriteFile(string(f), append(text, '\n'), 0o600)
+	return durablefile.Write(string(f), append(text, '\n'), 0o600)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"kioskfleet/internal/durablefile"
 	"kioskfleet/internal/pki"
 )
 
@@ -137,13 +138,13 @@ func (c *credentials) store(dir string) error {
 	for _, cert := range c.chain {
 		chain = append(chain, pki.EncodeCertificate(cert)...)
 	}
-	if err := pki.WriteFile(filepath.Join(dir, keyFile), keyText, 0o600); err != nil {
+	if err := durablefile.Write(filepath.Join(dir, keyFile), keyText, 0o600); err != nil {
 		return err
 	}
-	if err := pki.WriteFile(filepath.Join(dir, enrollmentFile), append(detailsText, '\n'), 0o644); err != nil {
+	if err := durablefile.Write(filepath.Join(dir, enrollmentFile), append(detailsText, '\n'), 0o644); err != nil {
 		return err
 	}
-	return pki.WriteFile(filepath.Join(dir, certificateFile), chain, 0o644)
+	return durablefile.Write(filepath.Join(dir, certificateFile), chain, 0o644)
 }
 
 // identity makes the kiosk's TLS configuration. The parsed certificate is not kept: in a process

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"kioskfleet/internal/pki"
+	"kioskfleet/internal/durablefile"
 	"kioskfleet/internal/protocol"
 )
 
@@ -81,7 +81,7 @@ func TestATokenThatComesLateIsWaitedFor(t *testing.T) {
 		_, err := e.Identity(t.Context(), filepath.Join(dir, "K-1"), "K-1")
 		done <- err
 	}()
-	if err := pki.WriteFile(filepath.Join(dir, devTokenFile), []byte(f.token()), 0o600); err != nil {
+	if err := durablefile.Write(filepath.Join(dir, devTokenFile), []byte(f.token()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-done; err != nil {

@@ -1,0 +1,101 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
+)
+
+// kind says what a journal record holds. The numbers are on disk and never change.
+type kind byte
+
+const (
+	kindMessage      kind = 1
+	kindConnected    kind = 2
+	kindDisconnected kind = 3
+)
+
+const (
+	flagClean     = 1 << 0
+	flagTakenOver = 1 << 1
+)
+
+// record is what the journal keeps of a message or a connection: everything that replay needs.
+type record struct {
+	number     uint64 // in the journal; known when it was read
+	kind       kind
+	flags      byte
+	at         time.Time // received, UTC, whole milliseconds
+	serial     string
+	site       string // the kiosk's when the message was received
+	connection string
+	channel    protocol.Channel
+	payload    []byte
+}
+
+// encode appends the record's bytes: kind, flags, time, four texts with their lengths, payload.
+func (r *record) encode(buf []byte) []byte {
+	buf = append(buf, byte(r.kind), r.flags)
+	buf = binary.AppendVarint(buf, r.at.UnixMilli())
+	for _, text := range []string{r.serial, r.site, r.connection, string(r.channel)} {
+		buf = binary.AppendUvarint(buf, uint64(len(text)))
+		buf = append(buf, text...)
+	}
+	return append(buf, r.payload...)
+}
+
+var errShortRecord = errors.New("journal record ends early")
+
+// decodeRecord reads a record; it keeps nothing of buf.
+func decodeRecord(buf []byte) (record, error) {
+	var r record
+	if len(buf) < 2 {
+		return r, errShortRecord
+	}
+	r.kind, r.flags = kind(buf[0]), buf[1]
+	buf = buf[2:]
+	at, n := binary.Varint(buf)
+	if n <= 0 {
+		return r, errShortRecord
+	}
+	r.at, buf = time.UnixMilli(at).UTC(), buf[n:]
+	var channel string
+	for _, into := range []*string{&r.serial, &r.site, &r.connection, &channel} {
+		size, n := binary.Uvarint(buf)
+		if n <= 0 || uint64(len(buf)-n) < size {
+			return r, errShortRecord
+		}
+		*into, buf = string(buf[n:n+int(size)]), buf[n+int(size):]
+	}
+	r.channel = protocol.Channel(channel)
+	r.payload = append([]byte(nil), buf...)
+	if r.kind < kindMessage || r.kind > kindDisconnected {
+		return r, fmt.Errorf("journal record of unknown kind %d: was it written by a newer version?", r.kind)
+	}
+	return r, nil
+}
+
+func connectionRecord(e fleet.ConnectionEvent) record {
+	r := record{kind: kindDisconnected, at: e.At, serial: e.Serial, connection: e.ConnectionID}
+	if e.Connected {
+		r.kind = kindConnected
+	}
+	if e.Clean {
+		r.flags |= flagClean
+	}
+	if e.TakenOver {
+		r.flags |= flagTakenOver
+	}
+	return r
+}
+
+func (r *record) connectionEvent() fleet.ConnectionEvent {
+	return fleet.ConnectionEvent{
+		Serial: r.serial, ConnectionID: r.connection, Connected: r.kind == kindConnected,
+		Clean: r.flags&flagClean != 0, TakenOver: r.flags&flagTakenOver != 0, At: r.at,
+	}
+}
