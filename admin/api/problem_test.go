@@ -192,11 +192,14 @@ func TestReadiness(t *testing.T) {
 
 func TestTheContractIsServedAndReadable(t *testing.T) {
 	s := newSite(t)
-	doc := decode[map[string]any](t, s.do("GET", "/openapi.json", ""), 200)
+	doc := decode[map[string]any](t, s.do("GET", "/openapi.json", "", as("viewer")), 200)
 	if doc["openapi"] == nil || doc["paths"] == nil {
 		t.Errorf("openapi.json = %v", doc)
 	}
-	page := s.raw("GET", "/docs", "").Body.String()
+	if rec := s.raw("GET", "/docs", ""); rec.Code != 401 {
+		t.Errorf("/docs without a login: %d", rec.Code)
+	}
+	page := s.raw("GET", "/docs", "", as("viewer")).Body.String()
 	for _, want := range []string{"/api/v1/kiosks/{serial}/commands", "Tell a kiosk to do something", "Idempotency-Key", "PATCH"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("/docs lacks %q", want)

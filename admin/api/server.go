@@ -99,15 +99,15 @@ func (s *Server) routes() {
 	if s.cfg.Metrics != nil {
 		e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(s.cfg.Metrics, promhttp.HandlerOpts{})), s.metricsAccess)
 	}
-	e.GET("/docs", s.docs)
+	e.GET("/docs", s.docs, s.authenticate)
 
 	open := s.below()
 	open(http.MethodPost, "/session", s.login, s.sameOrigin)
 	open(http.MethodPost, "/enroll", s.enroll)
-	open(http.MethodGet, "/openapi.json", s.openapi)
 
 	viewer := s.below(s.authenticate, s.sameOrigin, s.require(fleet.RoleViewer))
 	viewer(http.MethodDelete, "/session", s.logout)
+	viewer(http.MethodGet, "/openapi.json", s.openapi)
 	viewer(http.MethodGet, "/me", s.me)
 	viewer(http.MethodGet, "/kiosks", s.listKiosks)
 	viewer(http.MethodGet, "/kiosks/:serial", s.getKiosk)
