@@ -28,7 +28,7 @@ type Kiosk struct {
 	RevokedAt  *time.Time // when its certificates were revoked; nil once it has enrolled again
 	EnrolledAt *time.Time // when it last fetched a certificate
 	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	UpdatedAt  time.Time // grows with each change, also when the clock is set back
 }
 
 // KioskPatch changes those fields of a kiosk that are not nil.

@@ -44,6 +44,8 @@ type Registry struct {
 	validity  time.Duration // of kiosks' certificates
 	observers []Observer
 
+	telling sync.Mutex // held while the observers learn of a change, so that they learn in order
+
 	mu     sync.RWMutex
 	kiosks map[string]*fleet.Kiosk // values are never changed, only replaced
 	seen   int64                   // newest change that the cache holds
@@ -117,27 +119,44 @@ func (r *Registry) follow(ctx context.Context) error {
 
 // refresh brings one cached kiosk up to date and tells the observers if it changed.
 func (r *Registry) refresh(ctx context.Context, serial string) error {
+	r.mu.RLock()
+	before := r.kiosks[serial]
+	r.mu.RUnlock()
 	k, err := r.store.Kiosk(ctx, serial)
-	var fresh *fleet.Kiosk
 	switch {
 	case err == nil:
-		fresh = &k
+		// Unless it was deleted after we asked.
+		r.put(serial, &k, func(old *fleet.Kiosk) bool { return newer(&k, old) && (old != nil || before == nil) })
 	case isNotFound(err):
+		// Unless it was registered after we asked.
+		r.put(serial, nil, func(old *fleet.Kiosk) bool { return old == before })
 	default:
 		return err
 	}
-	r.replace(serial, fresh)
 	return nil
 }
 
+// replace puts a kiosk into the cache, unless it was read before a change that the cache already holds.
 func (r *Registry) replace(serial string, fresh *fleet.Kiosk) {
+	r.put(serial, fresh, func(old *fleet.Kiosk) bool { return newer(fresh, old) })
+}
+
+// newer reports whether a kiosk, nil for a deletion, is not an earlier state of the one in the cache.
+func newer(fresh, old *fleet.Kiosk) bool {
+	return old == nil || fresh == nil || old.ID != fresh.ID || !fresh.UpdatedAt.Before(old.UpdatedAt)
+}
+
+// put replaces a cached kiosk if the one there passes, and tells the observers if that changed anything.
+func (r *Registry) put(serial string, fresh *fleet.Kiosk, passes func(old *fleet.Kiosk) bool) {
+	r.telling.Lock()
+	defer r.telling.Unlock()
 	r.mu.Lock()
 	old := r.kiosks[serial]
 	same := old == nil && fresh == nil ||
-		old != nil && fresh != nil && old.UpdatedAt.Equal(fresh.UpdatedAt) && old.Generation == fresh.Generation && old.ID == fresh.ID
-	if old != nil && fresh != nil && fresh.ID == old.ID && fresh.UpdatedAt.Before(old.UpdatedAt) {
+		old != nil && fresh != nil && old.UpdatedAt.Equal(fresh.UpdatedAt) && old.ID == fresh.ID
+	if !passes(old) {
 		r.mu.Unlock()
-		return // it was read before a change that the cache already holds
+		return
 	}
 	if fresh == nil {
 		delete(r.kiosks, serial)

@@ -75,8 +75,8 @@ func (s *Store) UseEnrollmentToken(ctx context.Context, id, serial string, gener
 		if _, err := tx.ExecContext(ctx, `UPDATE enrollment_tokens SET uses = uses + 1 WHERE id = $1`, id); err != nil {
 			return err
 		}
-		var current int64
-		err = tx.QueryRowContext(ctx, `SELECT generation FROM kiosks WHERE serial = $1`, serial).Scan(&current)
+		var current, updated int64
+		err = tx.QueryRowContext(ctx, `SELECT generation, updated_at FROM kiosks WHERE serial = $1`, serial).Scan(&current, &updated)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return fleet.ErrNotRegistered
@@ -85,7 +85,8 @@ func (s *Store) UseEnrollmentToken(ctx context.Context, id, serial string, gener
 		case current != generation:
 			return fleet.ErrRevoked
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE kiosks SET enrolled_at = $1, revoked_at = NULL, updated_at = $1 WHERE serial = $2`, millis(now), serial); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE kiosks SET enrolled_at = $1, revoked_at = NULL, updated_at = $2 WHERE serial = $3`,
+			millis(now), millis(version(now, fromMillis(updated))), serial); err != nil {
 			return err
 		}
 		return followUp(ctx, tx, fleet.Event{Serial: serial, At: now, Kind: fleet.EventEnrolled, Actor: "enrolment:" + id})

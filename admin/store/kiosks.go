@@ -79,11 +79,12 @@ func (s *Store) ChangeKiosk(ctx context.Context, serial, actor string, now time.
 		if k, err = scanKiosk(tx.QueryRowContext(ctx, `SELECT `+kioskColumns+` FROM kiosks WHERE serial = $1`, serial)); err != nil {
 			return err
 		}
+		before := k.UpdatedAt
 		event, err := f(&k)
 		if err != nil {
 			return err
 		}
-		k.UpdatedAt = now
+		k.UpdatedAt = version(now, before)
 		if err := updateKiosk(ctx, tx, k); err != nil {
 			return err
 		}
@@ -91,6 +92,15 @@ func (s *Store) ChangeKiosk(ctx context.Context, serial, actor string, now time.
 		return followUp(ctx, tx, event)
 	})
 	return k, err
+}
+
+// version returns when a row changed, now, but later than before: a clock that was set back must not make
+// a newer row look older.
+func version(now, before time.Time) time.Time {
+	if next := before.Add(time.Millisecond); next.After(now) {
+		return next
+	}
+	return now
 }
 
 func updateKiosk(ctx context.Context, tx *sql.Tx, k fleet.Kiosk) error {
