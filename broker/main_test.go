@@ -18,6 +18,7 @@ import (
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/testkit/pkitest"
 )
 
 // patience bounds every wait for something that must happen.
@@ -34,10 +35,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	authority, err := pki.OpenAuthority(filepath.Join(dir, "pki"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := pkitest.Authority(t)
 	tlsDir := filepath.Join(dir, "tls")
 	if err := os.Mkdir(tlsDir, 0o700); err != nil {
 		t.Fatal(err)
@@ -143,23 +141,7 @@ func (b *bench) platform() *client {
 
 func (b *bench) kiosk(serial string) *client {
 	b.t.Helper()
-	key, err := pki.NewKey()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	text, err := pki.NewCSR(key, serial)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	csr, err := pki.ParseCSR(text)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	cert, err := b.authority.SignKiosk(csr, serial, 0, time.Hour, time.Now())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return b.connect(serial, tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}, false, protocol.Topic(serial, protocol.ChannelCmd))
+	return b.connect(serial, pkitest.Kiosk(b.t, b.authority, serial, 0), false, protocol.Topic(serial, protocol.ChannelCmd))
 }
 
 func await[T any](t *testing.T, what string, ch <-chan T) T {

@@ -17,6 +17,7 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"kioskfleet/internal/pki"
+	"kioskfleet/internal/testkit/pkitest"
 )
 
 // patience bounds every wait for something that must happen.
@@ -118,11 +119,7 @@ type world struct {
 
 func newWorld(t *testing.T, change func(*Config)) *world {
 	t.Helper()
-	authority, err := pki.OpenAuthority(t.TempDir(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, authority: authority, registry: &registry{kiosks: map[string]int64{"K-1": 0, "K-2": 0}}, sink: newRecorder()}
+	w := &world{t: t, authority: pkitest.Authority(t), registry: &registry{kiosks: map[string]int64{"K-1": 0, "K-2": 0}}, sink: newRecorder()}
 	cfg := w.config()
 	cfg.Admissions, cfg.Sink = w.registry, w.sink
 	if change != nil {
@@ -134,10 +131,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 
 func (w *world) config() Config {
 	w.t.Helper()
-	cert, err := w.authority.ServerCertificate(w.t.TempDir(), []string{"localhost", "127.0.0.1"}, time.Now())
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	cert := pkitest.Server(w.t, w.authority)
 	return Config{Addr: "127.0.0.1:0", Roots: w.authority.Pool(), Certificate: func() (*tls.Certificate, error) { return &cert, nil }}
 }
 
@@ -154,32 +148,10 @@ func (w *world) start(cfg Config) {
 	w.server = s
 }
 
-// certificate issues a kiosk's certificate by an authority.
-func certificate(t *testing.T, a *pki.Authority, serial string, generation int64) tls.Certificate {
-	t.Helper()
-	key, err := pki.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := pki.NewCSR(key, serial)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := pki.ParseCSR(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := a.SignKiosk(csr, serial, generation, time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
-}
-
 // dial connects a kiosk by paho, with its serial as client id unless change says otherwise.
 func (w *world) dial(serial string, change func(*paho.ClientOptions)) (paho.Client, error) {
 	w.t.Helper()
-	return w.dialAs(certificate(w.t, w.authority, serial, 0), serial, change)
+	return w.dialAs(pkitest.Kiosk(w.t, w.authority, serial, 0), serial, change)
 }
 
 func (w *world) dialAs(cert tls.Certificate, clientID string, change func(*paho.ClientOptions)) (paho.Client, error) {
@@ -295,10 +267,7 @@ func TestAKioskReadsOnlyItsOwnCommands(t *testing.T) {
 func TestConnectIsRefused(t *testing.T) {
 	w := newWorld(t, nil)
 	w.registry.set("REVOKED", 1)
-	other, err := pki.OpenAuthority(t.TempDir(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := pkitest.Authority(t)
 	will := func(topic string) func(*paho.ClientOptions) {
 		return func(o *paho.ClientOptions) { o.SetWill(topic, "x", 1, false) }
 	}
@@ -308,12 +277,12 @@ func TestConnectIsRefused(t *testing.T) {
 		change func(*paho.ClientOptions)
 	}{
 		{"without a certificate", tls.Certificate{}, nil},
-		{"by another CA", certificate(t, other, "K-1", 0), nil},
-		{"unregistered", certificate(t, w.authority, "K-9", 0), nil},
-		{"revoked", certificate(t, w.authority, "REVOKED", 0), nil},
-		{"will on another kiosk's bye", certificate(t, w.authority, "K-1", 0), will("kiosks/K-2/bye")},
-		{"will on its own telemetry", certificate(t, w.authority, "K-1", 0), will("kiosks/K-1/telemetry")},
-		{"TLS 1.2", certificate(t, w.authority, "K-1", 0), func(o *paho.ClientOptions) {
+		{"by another CA", pkitest.Kiosk(t, other, "K-1", 0), nil},
+		{"unregistered", pkitest.Kiosk(t, w.authority, "K-9", 0), nil},
+		{"revoked", pkitest.Kiosk(t, w.authority, "REVOKED", 0), nil},
+		{"will on another kiosk's bye", pkitest.Kiosk(t, w.authority, "K-1", 0), will("kiosks/K-2/bye")},
+		{"will on its own telemetry", pkitest.Kiosk(t, w.authority, "K-1", 0), will("kiosks/K-1/telemetry")},
+		{"TLS 1.2", pkitest.Kiosk(t, w.authority, "K-1", 0), func(o *paho.ClientOptions) {
 			o.TLSConfig.MinVersion, o.TLSConfig.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 		}},
 	}
@@ -327,7 +296,7 @@ func TestConnectIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := w.dialAs(certificate(t, w.authority, "REVOKED", 1), "REVOKED", nil); err != nil {
+	if _, err := w.dialAs(pkitest.Kiosk(t, w.authority, "REVOKED", 1), "REVOKED", nil); err != nil {
 		t.Errorf("a certificate of the new generation: %v", err)
 	}
 	w.sink.mu.Lock()
@@ -434,7 +403,7 @@ func TestASilentConnectionIsClosedBeforeConnect(t *testing.T) {
 		expectClosed(t, c)
 	})
 	t.Run("after TLS", func(t *testing.T) {
-		c, err := tls.Dial("tcp", w.server.Addr(), pki.ClientTLS(certificate(t, w.authority, "K-1", 0), w.authority.Pool()))
+		c, err := tls.Dial("tcp", w.server.Addr(), pki.ClientTLS(pkitest.Kiosk(t, w.authority, "K-1", 0), w.authority.Pool()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -488,7 +457,7 @@ func TestAPortInUseIsAnErrorAtStart(t *testing.T) {
 
 // dialer opens paho's connection by hand, so that the test can cut it.
 func dialer(w *world, raw *net.Conn) paho.OpenConnectionFunc {
-	cert := certificate(w.t, w.authority, "K-1", 0)
+	cert := pkitest.Kiosk(w.t, w.authority, "K-1", 0)
 	return func(_ *url.URL, _ paho.ClientOptions) (net.Conn, error) {
 		var d net.Dialer
 		c, err := d.DialContext(context.Background(), "tcp", w.server.Addr())

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto"
 	"crypto/tls"
 	"encoding/json"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/testkit/pkitest"
 )
 
 // identity is a kiosk's key and certificate in files, as mosquitto's clients want them.
@@ -91,25 +93,10 @@ func TestForeignClientsAreHeldToTheRules(t *testing.T) {
 	token := p.token(t, `{"serial_pattern":"K-*","max_uses":10}`)
 	own := p.identity(t, token, "K-1")
 
-	foreign, err := pki.OpenAuthority(t.TempDir(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := pki.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := pki.NewCSR(key, "K-1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := pki.ParseCSR(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged, err := foreign.SignKiosk(csr, "K-1", 0, time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
+	forged := pkitest.Kiosk(t, pkitest.Authority(t), "K-1", 0)
+	key, ok := forged.PrivateKey.(crypto.Signer)
+	if !ok {
+		t.Fatalf("a %T cannot sign", forged.PrivateKey)
 	}
 	keyText, err := pki.EncodeKey(key)
 	if err != nil {
@@ -119,7 +106,7 @@ func TestForeignClientsAreHeldToTheRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forgedFiles := writeIdentity(t, string(ca), string(pki.EncodeCertificate(forged)), keyText)
+	forgedFiles := writeIdentity(t, string(ca), string(pki.EncodeCertificate(forged.Leaf)), keyText)
 
 	tests := []struct {
 		name    string

@@ -18,6 +18,7 @@ import (
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/testkit/pkitest"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
 )
@@ -168,25 +169,9 @@ func (b *realBroker) command(id, name string) (acks []protocol.Ack) {
 // identity signs a certificate for the test's kiosk.
 func identity(t *testing.T, a *pki.Authority, addr string) enroll.Identity {
 	t.Helper()
-	key, err := pki.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := pki.NewCSR(key, testSerial)
-	if err != nil {
-		t.Fatal(err)
-	}
-	csr, err := pki.ParseCSR(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := a.SignKiosk(csr, testSerial, 0, time.Hour, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
 	return enroll.Identity{
 		Serial: testSerial, KioskID: 1, Brokers: []string{"mqtts://" + addr},
-		TLS: pki.ClientTLS(tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}, a.Pool()),
+		TLS: pki.ClientTLS(pkitest.Kiosk(t, a, testSerial, 0), a.Pool()),
 	}
 }
 
