@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(WEB_BUILT) ## build the page and the programs into bin/
-	go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./,$(PROGRAMS))
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./,$(PROGRAMS))
 
 run: build ## start admin and ten simulated kiosks; data in ./data; Ctrl-C stops both
 	@exec scripts/run.sh
@@ -28,7 +28,7 @@ run: build ## start admin and ten simulated kiosks; data in ./data; Ctrl-C stops
 test: $(WEB_BUILT) ## install what the tests need and run them all
 	scripts/install-test-tools.sh
 	cd $(WEB) && npm run --silent check && npm test --silent
-	go vet ./...
+	go vet -race ./...
 	go test -race -timeout 20m ./...
 
 bench: ## run the benchmarks

@@ -74,20 +74,24 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
-	current, target, err := provider.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
+	for {
+		current, target, err := provider.GetVersions(ctx)
+		if err != nil {
+			return fmt.Errorf("migrations: %w", err)
+		}
+		if current > target {
+			return fmt.Errorf("its schema is version %d, this program knows up to %d: run the newer program", current, target)
+		}
+		if current == target {
+			return nil
+		}
+		if _, err := provider.Up(ctx); err != nil {
+			// Another process may have opened the file at the same moment and been faster.
+			if now, _, versionErr := provider.GetVersions(ctx); versionErr != nil || now == current {
+				return fmt.Errorf("migrations: %w", err)
+			}
+		}
 	}
-	if current > target {
-		return fmt.Errorf("its schema is version %d, this program knows up to %d: run the newer program", current, target)
-	}
-	if current == target {
-		return nil
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	return nil
 }
 
 // Close closes the database.
