@@ -223,7 +223,7 @@ func (l *Ladder) deliver(ctx context.Context, c *fleet.Command) bool {
 }
 
 // Joined sends a kiosk's open commands again and looks for the evidence of restarts and updates.
-func (l *Ladder) Joined(ctx context.Context, serial string, j protocol.Join) {
+func (l *Ladder) Joined(ctx context.Context, serial string, _ protocol.Join) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range slices.Clone(l.unsettled[serial]) {

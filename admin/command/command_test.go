@@ -323,7 +323,7 @@ func TestTheSameKeyMakesOneCommand(t *testing.T) {
 	if other := b.send(Request{Serial: "K-2", Key: "k"}); other.ID == first.ID {
 		t.Error("another kiosk got the command of K-1")
 	}
-	if b.send(Request{}).ID == b.send(Request{}).ID {
+	if one, two := b.send(Request{}), b.send(Request{}); one.ID == two.ID {
 		t.Error("without a key two requests made one command")
 	}
 	if n := b.publisher.count(); n != 4 {

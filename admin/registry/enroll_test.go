@@ -58,12 +58,11 @@ func TestEnrolmentIsRefused(t *testing.T) {
 				tt.prepare(tt.name)
 			}
 			serial, id, hash := tt.ask(tt.name)
-			request := ""
+			makeRequest := func(serial string) string { return csr(t, serial) }
 			if tt.csr != nil {
-				request = tt.csr(serial)
-			} else {
-				request = csr(t, serial)
+				makeRequest = tt.csr
 			}
+			request := makeRequest(serial)
 			before, err := o.Tokens(t.Context())
 			if err != nil {
 				t.Fatal(err)
