@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -45,8 +45,15 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.reason + ": " + r.err.Error() }
 
+// maxRefusalText bounds how much of a payload an explanation repeats.
+const maxRefusalText = 300
+
 func refuse(reason, format string, args ...any) *refusal {
-	return &refusal{reason, fmt.Errorf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	if text := err.Error(); len(text) > maxRefusalText {
+		err = errors.New(strings.ToValidUTF8(text[:maxRefusalText], "") + "…")
+	}
+	return &refusal{reason, err}
 }
 
 // decodeReadings decodes a telemetry payload: one reading, or an array of them. Readings that break
@@ -54,6 +61,9 @@ func refuse(reason, format string, args ...any) *refusal {
 func decodeReadings(serial string, payload []byte, receivedAt time.Time, window time.Duration) ([]fleet.Reading, []*refusal) {
 	if len(payload) > maxPayloadBytes {
 		return nil, []*refusal{refuse(reasonTooLarge, "%d bytes, at most %d are allowed", len(payload), maxPayloadBytes)}
+	}
+	if !utf8.Valid(payload) {
+		return nil, []*refusal{refuse(reasonMalformed, "is not UTF-8")}
 	}
 	items := []json.RawMessage{payload}
 	if trimmed := bytes.TrimLeft(payload, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
@@ -135,6 +145,10 @@ var errNotScalar = errors.New("is neither number, boolean nor text")
 func decodeGroup(r *fleet.Reading, group string, raw json.RawMessage) error {
 	var fields map[string]any
 	if err := json.Unmarshal(raw, &fields); err != nil {
+		var typeErr *json.UnmarshalTypeError
+		if errors.As(err, &typeErr) && typeErr.Type.Kind() == reflect.Float64 {
+			return fmt.Errorf("%s is too large", typeErr.Value)
+		}
 		return errors.New("is not an object of fields")
 	}
 	for name, value := range fields {
@@ -145,10 +159,7 @@ func decodeGroup(r *fleet.Reading, group string, raw json.RawMessage) error {
 		switch v := value.(type) {
 		case nil:
 			// A sensor without a value right now.
-		case float64:
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return fmt.Errorf("%s is not finite", name)
-			}
+		case float64: // finite: JSON knows no other
 			r.Values = append(r.Values, fleet.Value{Metric: metric, Value: v})
 		case bool:
 			n := 0.0
@@ -157,7 +168,7 @@ func decodeGroup(r *fleet.Reading, group string, raw json.RawMessage) error {
 			}
 			r.Values = append(r.Values, fleet.Value{Metric: metric, Value: n})
 		case string:
-			if len(v) > maxTextBytes || !utf8.ValidString(v) {
+			if len(v) > maxTextBytes {
 				return fmt.Errorf("%s has more than %d bytes", name, maxTextBytes)
 			}
 			r.Texts = append(r.Texts, fleet.Text{Metric: metric, Text: v})

@@ -29,9 +29,10 @@ func (b Backoff) withDefaults() Backoff {
 // tenth of Min, so that a refusing broker is never hammered.
 func (b Backoff) Delay(attempt int) time.Duration {
 	b = b.withDefaults()
+	attempt = min(max(attempt, 0), 62)
 	ceiling := b.Max
-	if attempt < 30 && b.Min<<attempt < b.Max {
+	if b.Min <= b.Max>>attempt { // shifting Min could overflow
 		ceiling = b.Min << attempt
 	}
-	return b.Min/10 + rand.N(ceiling)
+	return min(b.Min/10+rand.N(ceiling), b.Max)
 }

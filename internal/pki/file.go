@@ -42,6 +42,7 @@ func (f *FileCertificate) Get() (*tls.Certificate, error) {
 		if f.times() != f.stamp {
 			if err := f.load(); err != nil {
 				f.log.Error("certificate not reloaded, the old one stays", "error", err)
+				f.stamp = [2]time.Time{} // try again, for not every repair shows in the times: chmod does not
 			}
 		}
 	}
