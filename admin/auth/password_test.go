@@ -24,18 +24,20 @@ func TestAPasswordsHashIsAPHCString(t *testing.T) {
 	}
 }
 
-// What another program wrote, with other costs, is read as well.
+// referenceHash is "password" with the salt "somesalt" and little cost.
 //
-// Source: argon2 reference implementation, "password" with the salt "somesalt".
+// Source: test.c of the argon2 reference implementation.
+const referenceHash = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+
+// What another program wrote, with other costs, is read as well.
 func TestAHashOfTheReferenceImplementation(t *testing.T) {
-	const phc = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
-	if !checkPassword(phc, "password") || checkPassword(phc, "passwort") {
+	if !checkPassword(referenceHash, "password") || checkPassword(referenceHash, "passwort") {
 		t.Error("the reference's hash is not understood")
 	}
 }
 
 func TestADamagedHashLetsNobodyIn(t *testing.T) {
-	good := "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+	good := referenceHash
 	damaged := map[string]string{"empty": "", "plain": "password", "dollars": "$$$$$"}
 	for name, change := range map[string][2]string{
 		"another function": {"argon2id", "argon2i"}, "another version": {"v=19", "v=16"}, "no version": {"v=19", ""},

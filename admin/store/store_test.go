@@ -141,7 +141,7 @@ func TestAFileThatIsNoDatabaseIsRefusedAndKept(t *testing.T) {
 func TestSeveralOpenANewFileAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "k.db")
 	var wg sync.WaitGroup
-	stores := make([]*Store, 8)
+	stores := make([]*Store, 6)
 	for i := range stores {
 		wg.Go(func() {
 			var err error

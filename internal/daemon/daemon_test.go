@@ -152,7 +152,7 @@ func TestFaultsAreNamedBeforeAnythingRuns(t *testing.T) {
 		{"bad number in the environment", map[string]string{"NEST_COUNT": "many"}, nil, "nest.count in KIOSKFLEET_NEST_COUNT"},
 		{"no such file", nil, []string{"-c", "none.yaml"}, "none.yaml"},
 		{"no such file in the environment", map[string]string{"CONFIG": "none.yaml"}, nil, "none.yaml"},
-		{"unknown key", nil, []string{"-c", file(t, "nmae: x\n")}, `unknown key "nmae", did you mean "name"?`},
+		{"unknown key", nil, []string{"-c", file(t, "nam: x\n")}, `unknown key "nam", did you mean "name"?`},
 		{"what the program does not accept", nil, []string{"-n", "-1"}, "nest.count: is negative"},
 		{"log level", nil, []string{"--log-level", "loud"}, "log.level"},
 		{"log format", nil, []string{"--log-format", "xml"}, "log.format"},
@@ -187,15 +187,15 @@ func TestCheckConfigOnlyChecks(t *testing.T) {
 }
 
 func TestAnUnknownVariableIsAWarning(t *testing.T) {
-	env := map[string]string{"NMAE": "x", "NAME": "e"}
+	env := map[string]string{"NOME": "x", "NAME": "e"}
 	_, log, ran, err := call(t, env)
 	if err != nil || ran == nil || ran.Name != "e" {
 		t.Fatalf("%v: %s", err, log)
 	}
-	if !strings.Contains(log, "level=WARN") || !strings.Contains(log, "KIOSKFLEET_NMAE") || strings.Contains(log, "KIOSKFLEET_NAME") || strings.Contains(log, "KIOSKFLEET_CONFIG") {
+	if !strings.Contains(log, "level=WARN") || !strings.Contains(log, "KIOSKFLEET_NOME") || strings.Contains(log, "KIOSKFLEET_NAME") || strings.Contains(log, "KIOSKFLEET_CONFIG") {
 		t.Errorf("log = %s", log)
 	}
-	if _, log, _, err := call(t, env, "--check-config"); err != nil || !strings.Contains(log, "KIOSKFLEET_NMAE") {
+	if _, log, _, err := call(t, env, "--check-config"); err != nil || !strings.Contains(log, "KIOSKFLEET_NOME") {
 		t.Errorf("--check-config: %v, %s", err, log)
 	}
 	// Subcommands' output is read by programs; programs share an environment.
