@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type fakeStore struct {
 	sessions map[string]fleet.WebSession
 	tokens   map[string]fleet.APIToken
 	touches  int
+	lookups  atomic.Int32 // of users by name
 }
 
 func (s *fakeStore) begin(writes bool) (func(), error) {
@@ -52,6 +54,7 @@ func (s *fakeStore) AddUser(_ context.Context, u fleet.User, _ string) (fleet.Us
 func (s *fakeStore) UserByName(_ context.Context, name string) (fleet.User, error) {
 	end, err := s.begin(false)
 	defer end()
+	s.lookups.Add(1)
 	u, ok := s.users[name]
 	if err == nil && !ok {
 		err = fmt.Errorf("user %s: %w", name, fleet.ErrNotFound)
@@ -340,9 +343,13 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 func TestManyGuessesAtOnceAreNotFree(t *testing.T) {
 	g := newGate(t)
 	g.addUser("ana", fleet.RoleAdmin)
+	for range maxHashing {
+		g.hashing <- struct{}{} // others are at it, so that all guesses come before the first is checked
+	}
+	const guesses = 40
 	var checked, refused atomic.Int32
 	var wg sync.WaitGroup
-	for range 40 {
+	for range guesses {
 		wg.Go(func() {
 			_, _, err := g.Login(t.Context(), "ana", "wrong password", "r")
 			var tooMany *TooManyError
@@ -356,9 +363,18 @@ func TestManyGuessesAtOnceAreNotFree(t *testing.T) {
 			}
 		})
 	}
+	for deadline := time.Now().Add(10 * time.Second); g.store.lookups.Load() < guesses; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d guesses have come", g.store.lookups.Load())
+		}
+		runtime.Gosched()
+	}
+	for range maxHashing {
+		<-g.hashing
+	}
 	wg.Wait()
-	if n := checked.Load(); n > freeAttempts+maxHashing || n+refused.Load() != 40 {
-		t.Errorf("%d of 40 guesses were checked, %d refused", n, refused.Load())
+	if n := checked.Load(); n < freeAttempts || n >= freeAttempts+maxHashing || n+refused.Load() != guesses {
+		t.Errorf("%d of %d guesses were checked, %d refused", n, guesses, refused.Load())
 	}
 	if len(g.hashing) != 0 {
 		t.Errorf("%d places for hashing are not given back", len(g.hashing))
