@@ -99,12 +99,13 @@ type client struct {
 	messages  chan mqttclient.Message
 	connected chan struct{}
 	lost      chan error
+	refused   chan error
 	stop      func()
 }
 
 func (b *bench) connect(id string, cert tls.Certificate, persistent bool, filters ...string) *client {
 	b.t.Helper()
-	c := &client{messages: make(chan mqttclient.Message, 100), connected: make(chan struct{}, 10), lost: make(chan error, 10)}
+	c := &client{messages: make(chan mqttclient.Message, 100), connected: make(chan struct{}, 10), lost: make(chan error, 10), refused: make(chan error, 1)}
 	var subs []mqttclient.Subscription
 	for _, f := range filters {
 		subs = append(subs, mqttclient.Subscription{Filter: f, QoS: 1})
@@ -115,7 +116,13 @@ func (b *bench) connect(id string, cert tls.Certificate, persistent bool, filter
 		OnMessage: func(m mqttclient.Message) error { c.messages <- m; return nil },
 		OnConnect: func(context.Context, *mqttclient.Client) { c.connected <- struct{}{} },
 		OnLost:    func(err error) { c.lost <- err },
-		Backoff:   mqttclient.Backoff{Min: 20 * time.Millisecond, Max: 100 * time.Millisecond},
+		OnFailed: func(err error) {
+			select {
+			case c.refused <- err:
+			default:
+			}
+		},
+		Backoff: mqttclient.Backoff{Min: 20 * time.Millisecond, Max: 100 * time.Millisecond},
 	})
 	if err != nil {
 		b.t.Fatal(err)
@@ -187,7 +194,12 @@ func TestTheStandAloneBrokerAdmitsWhomAdminNames(t *testing.T) {
 	select {
 	case <-k.connected:
 		t.Fatal("an unknown kiosk connected")
-	case <-time.After(300 * time.Millisecond): // several attempts by its backoff
+	case err := <-k.refused:
+		if !errors.Is(err, mqttclient.ErrRefused) {
+			t.Errorf("an unknown kiosk failed with %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("no answer to an unknown kiosk")
 	}
 	platform := b.platform()
 	admit(t, platform, "K-1", 0)

@@ -103,8 +103,11 @@ func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64,
 			}
 			break
 		}
+		if err != nil && len(batch) > 0 {
+			break // what was read is worked on first; the error comes again
+		}
 		if err != nil {
-			return batch, last, err
+			return nil, 0, err
 		}
 		last = number
 		r, err := decodeRecord(raw)

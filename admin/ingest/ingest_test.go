@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -257,12 +260,73 @@ func TestAfterACrashEverythingUnfinishedComesAgain(t *testing.T) {
 func TestAReadingThatTheStoreRefusesIsSetAside(t *testing.T) {
 	r := newRecorder()
 	r.fail = errRejected
-	in, stop := begin(t, t.TempDir(), r, nil)
+	dir := t.TempDir()
+	in, stop := begin(t, dir, r, nil)
 	accept(t, in, "K-1", protocol.ChannelTelemetry, "["+reading("K-1", 1)+","+reading("K-1", 2)+"]")
 	r.await(t, "the live side", func() bool { return len(r.told["K-1"]) == 2 })
 	stop()
-	if in.series.reader == nil {
-		t.Fatal("no reader")
+
+	again := newRecorder()
+	in, stop = begin(t, dir, again, nil)
+	accept(t, in, "K-1", protocol.ChannelTelemetry, reading("K-1", 3))
+	again.await(t, "the next reading", func() bool { return len(again.stored) > 0 })
+	stop()
+	if len(again.stored) != 1 || again.stored[0].Seq != 3 {
+		t.Errorf("what was refused came again: %+v", again.stored)
+	}
+}
+
+func TestWhatWasReadBeforeABadSegmentIsWorkedOn(t *testing.T) {
+	dir := t.TempDir()
+	j, err := journal.Open(journal.Config{Dir: dir, SegmentBytes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := Open(Config{Journal: j, SiteOf: func(string) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const readings = 6 // of 250 KB: more than a segment holds
+	for i := range readings {
+		accept(t, in, "K-1", protocol.ChannelTelemetry, reading("K-1", i+1)+strings.Repeat(" ", 250<<10))
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "*.journal"))
+	if err != nil || len(segments) != 2 {
+		t.Fatal(segments, err)
+	}
+	j, err = journal.Open(journal.Config{Dir: dir, SegmentBytes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden := segments[1] + ".hidden"
+	if err := os.Rename(segments[1], hidden); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := j.Reader(consumerLive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &consumer{name: consumerLive, reader: reader, log: slog.New(slog.DiscardHandler)}
+	batch, last, err := c.take(t.Context(), t.Context())
+	if err != nil || len(batch) == 0 || len(batch) == readings {
+		t.Fatalf("before the bad segment: %d records, %v", len(batch), err)
+	}
+	if _, _, err := c.take(t.Context(), t.Context()); err == nil {
+		t.Error("the bad segment is no error")
+	}
+	if err := os.Rename(hidden, segments[1]); err != nil {
+		t.Fatal(err)
+	}
+	rest, end, err := c.take(t.Context(), t.Context())
+	if err != nil || len(batch)+len(rest) != readings || rest[0].number != last+1 || end != readings {
+		t.Errorf("after its return: %d and %d records up to %d, %v", len(batch), len(rest), end, err)
+	}
+	reader.Close()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
