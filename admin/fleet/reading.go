@@ -30,6 +30,27 @@ type Reading struct {
 	ConfigVersion int64
 	Values        []Value // sorted by metric
 	Texts         []Text  // sorted by metric
+	// Dropped lists readings that the kiosk's outbox gave up; see protocol.Reading.
+	Dropped []protocol.SeqRange
+	// Source is where in the journal the reading stands.
+	Source Source
+}
+
+// Source is a place in the journal: the number of a record, and the item in it for a record that holds
+// several. Places grow in the order in which things arrived; the zero Source is before all of them.
+type Source struct {
+	Record uint64 `json:"record"`
+	Item   int    `json:"item,omitempty"`
+}
+
+// After reports whether s is a later place than t.
+func (s Source) After(t Source) bool {
+	return s.Record > t.Record || s.Record == t.Record && s.Item > t.Item
+}
+
+// OnlyReports reports whether the reading carries no sample, only word of readings that were dropped.
+func (r *Reading) OnlyReports() bool {
+	return len(r.Dropped) > 0 && len(r.Values) == 0 && len(r.Texts) == 0
 }
 
 // Value returns the numeric metric of that name.

@@ -26,7 +26,8 @@ func States() []State {
 type Group map[string]any
 
 // Reading is one telemetry sample of a kiosk, the message on kiosks/<serial>/telemetry. Units of the
-// known fields are in the catalogue (Metrics).
+// known fields are in the catalogue (Metrics). Seq counts 1, 2, 3, … in each session, so that missing
+// readings show; serial, session and seq together name a reading.
 type Reading struct {
 	Timestamp     time.Time `json:"timestamp"`
 	KioskID       int64     `json:"kiosk_id,omitempty"`
@@ -41,6 +42,16 @@ type Reading struct {
 	Location      Group     `json:"location,omitempty"`
 	Network       Group     `json:"network,omitempty"`
 	Custom        Group     `json:"custom,omitempty"`
+	// Dropped lists readings that the kiosk's outbox had to give up for want of room. A reading that has
+	// it and no group only reports that; it has no seq of its own.
+	Dropped []SeqRange `json:"dropped,omitempty"`
+}
+
+// SeqRange is a run of readings of one session, both ends included.
+type SeqRange struct {
+	Session string `json:"session"`
+	From    uint64 `json:"from"`
+	To      uint64 `json:"to"`
 }
 
 // Join announces a kiosk after each connection, on kiosks/<serial>/join. BootID changes with each

@@ -1,0 +1,63 @@
+package fleet
+
+import (
+	"time"
+
+	"kioskfleet/internal/protocol"
+)
+
+// DeadLetter is a message, or one reading of a message, that could not be used. It is kept so that
+// people can see what was wrong, and use it after all once that is mended.
+type DeadLetter struct {
+	ID         int64
+	Source     Source // of the journal; two letters never have the same
+	Serial     string
+	Site       string
+	Channel    protocol.Channel
+	Reason     string // stable word, such as malformed or conflict
+	Detail     string // what exactly is wrong
+	Payload    []byte // as the kiosk sent it; of an array only the one reading
+	Truncated  bool   // the payload was too large to be kept whole, so it cannot be replayed
+	ReceivedAt time.Time
+}
+
+// DeadLetterFilter picks dead letters; an empty field picks all.
+type DeadLetterFilter struct {
+	Serial string
+	Reason string
+}
+
+// IntakeStatus says how far what kiosks send has got: into the journal, and out of it.
+type IntakeStatus struct {
+	Accepting    bool
+	Refusal      string // why messages are refused right now; empty while they are accepted
+	JournalBytes int64  // on disk
+	JournalMax   int64  // where the journal begins to refuse
+	Consumers    []ConsumerStatus
+}
+
+// ConsumerStatus is how one reader of the journal does.
+type ConsumerStatus struct {
+	Name    string
+	Behind  uint64        // records that it has not finished
+	Lag     time.Duration // age of the oldest of them
+	Problem string        // why it does not get on; empty while it does
+	Since   time.Time     // of the problem
+}
+
+// LedgerCounts says which of a kiosk's readings arrived since a time. Readings are counted by session
+// and seq; those without a seq count as received only.
+type LedgerCounts struct {
+	Since      time.Time // when counting began; zero: nothing was received yet
+	Received   uint64    // different readings
+	Missing    uint64    // gaps in the numbers that nothing explains
+	Duplicated uint64    // came again, as after a lost acknowledgement
+	Dropped    uint64    // the kiosk said that its outbox gave them up
+}
+
+// Refusals is how many of a kiosk's messages and readings were refused for one reason.
+type Refusals struct {
+	Reason string
+	Count  uint64
+	LastAt time.Time
+}
