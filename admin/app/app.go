@@ -149,7 +149,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	handler, err := api.New(api.Config{
 		Registry: a.registry, Enrolment: enrolment, Presence: a.tracker, Commands: commands{a.ladder}, History: a.store,
-		Series: series{a.series}, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Classify: classify,
+		Series: series{a.series}, Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Classify: classify,
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})
 	if err != nil {

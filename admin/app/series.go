@@ -105,7 +105,10 @@ func (s series) Range(ctx context.Context, q api.Range) ([]api.Point, error) {
 func classify(err error) (api.Fault, bool) {
 	var later *telemetry.RetryAfterError
 	var tooMany *auth.TooManyError
+	var notAccepted *notAcceptedError
 	switch {
+	case errors.As(err, &notAccepted):
+		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Journal does not accept", RetryAfter: journalPause}, true
 	case errors.As(err, &tooMany):
 		return api.Fault{Status: http.StatusTooManyRequests, Title: "Too many attempts", RetryAfter: tooMany.After}, true
 	case errors.Is(err, telemetry.ErrTooLarge):

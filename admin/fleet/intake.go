@@ -17,6 +17,7 @@ type DeadLetter struct {
 	Reason     string // stable word, such as malformed or conflict
 	Detail     string // what exactly is wrong
 	Payload    []byte // as the kiosk sent it; of an array only the one reading
+	Size       int    // of the payload as the kiosk sent it, in bytes; 0: Payload is all of it
 	Truncated  bool   // the payload was too large to be kept whole, so it cannot be replayed
 	ReceivedAt time.Time
 }
@@ -25,6 +26,8 @@ type DeadLetter struct {
 type DeadLetterFilter struct {
 	Serial string
 	Reason string
+	// Through leaves out letters with higher ids: those that came after somebody looked.
+	Through int64
 }
 
 // IntakeStatus says how far what kiosks send has got: into the journal, and out of it.
