@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"kioskfleet/internal/diskspace"
 	"kioskfleet/internal/durablefile"
 )
 
@@ -369,7 +370,7 @@ func (j *Journal) hasSpace() bool {
 }
 
 func (j *Journal) enoughFree() bool {
-	free, err := freeBytes(j.cfg.Dir)
+	free, err := diskspace.Free(j.cfg.Dir)
 	return err != nil || free >= j.cfg.MinFreeBytes
 }
 
