@@ -89,7 +89,7 @@ func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*
 			return ctx.Err()
 		}
 		if in.cfg.Lost(err) {
-			in.cfg.Log.Warn("time-series store has lost points, appending again what the journal holds", "error", err)
+			in.cfg.Log.Info("appending to the time-series store again what the journal holds")
 			in.metrics.rewinds.Inc()
 			s.conflicts.forget()
 			return errRewind

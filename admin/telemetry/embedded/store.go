@@ -199,6 +199,9 @@ func (s *Store) open(cfg Config) error {
 		}
 		s.lost = cmp.Or(s.lost, found.Error())
 	}
+	if known && s.lost != "" {
+		cfg.Logger.Warn("embedded time series: points of the latest hours are lost here", "why", s.lost)
+	}
 	return nil
 }
 
