@@ -129,8 +129,8 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.onClose("journal", records.Close)
 	if a.ingest, err = ingest.Open(ingest.Config{
-		Journal: records, Live: &live{a.registry, a.tracker, a.ladder, cfg.Broker.Mode == BrokerEmbedded},
-		Series: a.series, Rejected: rejectedReadings, Retry: retryAfter,
+		Journal: records, Live: &live{a.registry, a.tracker, a.outflow, a.ladder}, DeadLetters: a.store,
+		Series: series{a.series}, Rejected: rejectedReadings, Retry: retryAfter, Lost: lostPoints,
 		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
 	}); err != nil {
 		return nil, err

@@ -48,16 +48,6 @@ type ConsumerStatus struct {
 	Since   time.Time     // of the problem
 }
 
-// LedgerCounts says which of a kiosk's readings arrived since a time. Readings are counted by session
-// and seq; those without a seq count as received only.
-type LedgerCounts struct {
-	Since      time.Time // when counting began; zero: nothing was received yet
-	Received   uint64    // different readings
-	Missing    uint64    // gaps in the numbers that nothing explains
-	Duplicated uint64    // came again, as after a lost acknowledgement
-	Dropped    uint64    // the kiosk said that its outbox gave them up
-}
-
 // Refusals is how many of a kiosk's messages and readings were refused for one reason.
 type Refusals struct {
 	Reason string

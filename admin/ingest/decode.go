@@ -35,12 +35,15 @@ const (
 	reasonTooOld    = "too_old"
 	reasonUnknown   = "unknown_topic"
 	reasonRejected  = "rejected_by_store"
+	reasonConflict  = "conflict"
 )
 
 // refusal says why a message is not taken; the kiosk's connection is not at fault.
 type refusal struct {
 	reason string
 	err    error
+	item   int    // which item of the message
+	raw    []byte // the item as it was sent
 }
 
 func (r *refusal) Error() string { return r.reason + ": " + r.err.Error() }
@@ -53,7 +56,7 @@ func refuse(reason, format string, args ...any) *refusal {
 	if text := err.Error(); len(text) > maxRefusalText {
 		err = errors.New(strings.ToValidUTF8(text[:maxRefusalText], "") + "…")
 	}
-	return &refusal{reason, err}
+	return &refusal{reason: reason, err: err}
 }
 
 // decodeReadings decodes a telemetry payload: one reading, or an array of them. Readings that break
@@ -77,12 +80,14 @@ func decodeReadings(serial string, payload []byte, receivedAt time.Time, window 
 	}
 	readings := make([]fleet.Reading, 0, len(items))
 	var refused []*refusal
-	for _, item := range items {
+	for i, item := range items {
 		r, err := decodeReading(serial, item, receivedAt, window)
 		if err != nil {
+			err.item, err.raw = i, item
 			refused = append(refused, err)
 			continue
 		}
+		r.Source.Item = i
 		readings = append(readings, r)
 	}
 	return readings, refused

@@ -96,6 +96,10 @@ func connectionRecord(e fleet.ConnectionEvent) record {
 func (r *record) connectionEvent() fleet.ConnectionEvent {
 	return fleet.ConnectionEvent{
 		Serial: r.serial, ConnectionID: r.connection, Connected: r.kind == kindConnected,
-		Clean: r.flags&flagClean != 0, TakenOver: r.flags&flagTakenOver != 0, At: r.at,
+		Clean: r.flags&flagClean != 0, TakenOver: r.flags&flagTakenOver != 0, At: r.at, Source: fleet.Source{Record: r.number},
 	}
+}
+
+func (r *record) origin() fleet.Origin {
+	return fleet.Origin{Serial: r.serial, ConnectionID: r.connection, At: r.at, Source: fleet.Source{Record: r.number}}
 }

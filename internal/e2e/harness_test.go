@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -79,8 +80,15 @@ type process struct {
 // start runs a program with the settings as environment, apart from this process's own KIOSKFLEET_ ones.
 func start(t *testing.T, name string, env map[string]string, args ...string) *process {
 	t.Helper()
+	return startIn(t, nil, name, env, args...)
+}
+
+// startIn is start by way of a command that ends in the program, such as nsenter.
+func startIn(t *testing.T, wrap []string, name string, env map[string]string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: name, done: make(chan struct{}), changed: make(chan struct{}, 1)}
-	p.cmd = exec.Command(filepath.Join(bin, name), args...)
+	line := append(append(slices.Clone(wrap), filepath.Join(bin, name)), args...)
+	p.cmd = exec.Command(line[0], line[1:]...)
 	p.cmd.Env = environment(env)
 	p.cmd.Dir = root()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -221,12 +229,23 @@ type platform struct {
 	env      map[string]string
 	http     *http.Client
 	contract *contract
+
+	wrap []string // what admin is started by, see startIn
+	root string   // where its file system is, from here
 }
 
 // startAdmin starts admin in development mode with an empty folder on free ports; more adds settings.
 func startAdmin(t *testing.T, more map[string]string) *platform {
 	t.Helper()
-	p := &platform{data: t.TempDir(), contract: loadContract(t)}
+	p := newPlatform(t, t.TempDir(), more)
+	p.boot(t)
+	return p
+}
+
+// newPlatform is startAdmin without the start.
+func newPlatform(t *testing.T, data string, more map[string]string) *platform {
+	t.Helper()
+	p := &platform{data: data, contract: loadContract(t)}
 	p.env = map[string]string{
 		"DATA_DIR": p.data, "DEV": "true", "LOG_FORMAT": "json",
 		"HTTP_ADDR": "127.0.0.1:0", "BROKER_KIOSKS_ADDR": "127.0.0.1:0",
@@ -234,14 +253,26 @@ func startAdmin(t *testing.T, more map[string]string) *platform {
 	for k, v := range more {
 		p.env[k] = v
 	}
-	p.boot(t)
 	return p
 }
 
 // boot starts the process, waits until it is ready, keeps its ports for the next start, and logs in.
 func (p *platform) boot(t *testing.T) {
 	t.Helper()
-	p.process = start(t, "admin", p.env)
+	p.launch(t)
+	p.login(t)
+}
+
+// launch starts the process, waits until it says that it runs, and keeps its ports for the next start.
+func (p *platform) launch(t *testing.T) {
+	t.Helper()
+	p.process = startIn(t, p.wrap, "admin", p.env)
+	p.announced(t)
+}
+
+// announced waits until the process says that it runs.
+func (p *platform) announced(t *testing.T) {
+	t.Helper()
 	var line struct {
 		Page    string
 		Brokers []string
@@ -255,6 +286,11 @@ func (p *platform) boot(t *testing.T) {
 		_, port, _ := strings.Cut(strings.TrimPrefix(p.brokers[0], "mqtts://"), ":")
 		p.env["BROKER_KIOSKS_ADDR"] = "127.0.0.1:" + port
 	}
+}
+
+// login waits until the process is ready, and logs in.
+func (p *platform) login(t *testing.T) {
+	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -282,11 +318,16 @@ func (p *platform) password(t *testing.T) string {
 
 func (p *platform) file(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(p.data, name))
+	text, err := os.ReadFile(p.path(name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(text))
+}
+
+// path is where we find a file of the data folder.
+func (p *platform) path(parts ...string) string {
+	return filepath.Join(append([]string{p.root, p.data}, parts...)...)
 }
 
 // call makes an API request, checks its status and that the answer keeps to the contract, and decodes it.
@@ -387,15 +428,21 @@ func (p *platform) agentEnv(more map[string]string) map[string]string {
 // eventually tries f until it succeeds.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	within(t, patience, 50*time.Millisecond, what, f)
+}
+
+// within tries f every so often until it succeeds.
+func within(t *testing.T, limit, every time.Duration, what string, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for {
 		err := f()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s: %v", patience, what, err)
+			t.Fatalf("not within %s: %s: %v", limit, what, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(every)
 	}
 }

@@ -12,10 +12,11 @@ import (
 	"sync"
 	"time"
 
+	"kioskfleet/internal/diskspace"
 	"kioskfleet/internal/durablefile"
 )
 
-// Errors of Append. After each of them nothing was stored and the record may be appended again later.
+// Errors of Append. After each of them nothing was acknowledged and the record may be appended again later.
 var (
 	ErrFull   = errors.New("the journal is full: a consumer is behind")
 	ErrSpace  = errors.New("the disk is too full for the journal")
@@ -32,7 +33,10 @@ type Config struct {
 	MaxBytes     int64         // all files together, at least two segments; default 10 GiB
 	MinFreeBytes int64         // refuse below this much free disk; default 256 MiB
 	KeepFor      time.Duration // keep what all consumers have read for as long; default 3 h
-	Log          *slog.Logger  // default: silence
+	// First is the number of a new journal's first record. The default comes from the clock, so that the
+	// records of a journal made anew never have the numbers of an earlier one, which others remember.
+	First uint64
+	Log   *slog.Logger // default: silence
 }
 
 func (c Config) withDefaults() Config {
@@ -42,7 +46,7 @@ func (c Config) withDefaults() Config {
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = 10 << 30
 	}
-	c.SegmentBytes = max(c.SegmentBytes, MaxRecordBytes+headerBytes)
+	c.SegmentBytes = max(c.SegmentBytes, minSegment)
 	c.MaxBytes = max(c.MaxBytes, 2*c.SegmentBytes)
 	if c.MinFreeBytes <= 0 {
 		c.MinFreeBytes = 256 << 20
@@ -50,94 +54,145 @@ func (c Config) withDefaults() Config {
 	if c.KeepFor <= 0 {
 		c.KeepFor = 3 * time.Hour
 	}
+	if c.First == 0 {
+		c.First = uint64(time.Now().UnixMicro())
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
+// minSegment holds a block of the largest record.
+const minSegment = MaxRecordBytes + 1024
+
 // Journal is an open journal. It is safe for concurrent use.
 type Journal struct {
-	cfg Config
+	cfg   Config
+	codec *codec
 
 	mu       sync.Mutex
-	pending  *batch // what the next flush takes
+	pending  *batch     // what the next flush takes
+	room     *sync.Cond // a flush has taken what was pending
 	flushing bool
 	closed   bool
 	flushes  sync.WaitGroup
 
-	// The flush that runs owns file and end; everything else here is guarded by mu.
+	// The flush that runs owns file, end and block; everything else here is guarded by mu.
 	file     *os.File   // newest segment, nil before the first append and after a failure
-	end      int64      // where the next record goes in it
+	end      int64      // where the next block goes in it
+	block    []byte     // what is written next
 	segments []*segment // oldest first, the newest last
 	next     uint64     // number of the next record; records below it are on disk
 	grown    chan struct{}
 	readers  map[string]*Reader
+	refusal  error // of the latest flush, nil when it succeeded
 
 	spaceChecked time.Time
 	spaceLeft    bool
 }
 
-// segment is one file; it holds the records [first, first+count).
-type segment struct {
-	path    string
-	first   uint64
-	count   uint64
-	lastAt  time.Time // of its newest record
-	written int64     // bytes of records; the file itself is preallocated
-}
-
 // batch is a group of records that shares one write and one sync.
 type batch struct {
-	buf   []byte
+	parts []part
+	size  int
 	count uint64
 	done  chan struct{}
 	first uint64 // number of its first record; read after done
 	err   error  // read after done
 }
 
+// part is what becomes one block.
+type part struct {
+	records []byte
+	count   int
+}
+
+// maxBatch bounds the records that wait for a flush; more appends wait before they are taken in.
+const maxBatch = 8 << 20
+
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
-// Open opens the journal in a folder, making it if needed. A torn record at the end, from a crash in
-// the middle of a write, is cut off: it was never acknowledged.
+// add takes a record in and returns its index.
+func (b *batch) add(record []byte) (index uint64) {
+	if n := len(b.parts); n == 0 || len(b.parts[n-1].records) >= blockBytes {
+		b.parts = append(b.parts, part{})
+	}
+	p := &b.parts[len(b.parts)-1]
+	p.records = appendRecord(p.records, record)
+	p.count++
+	b.size += len(record)
+	b.count++
+	return b.count - 1
+}
+
+// Open opens the journal in a folder, making it if needed. A torn write at the end, from a crash in the
+// middle of it, is cut off: it was never acknowledged. Damaged blocks with good ones behind them are
+// passed over and logged as errors.
 func Open(cfg Config) (*Journal, error) {
 	cfg = cfg.withDefaults()
+	fail := func(err error) (*Journal, error) { return nil, fmt.Errorf("open the journal: %w", err) }
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open the journal: %w", err)
+		return fail(err)
+	}
+	codec, err := newCodec()
+	if err != nil {
+		return fail(err)
 	}
 	segments, err := listSegments(cfg.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("open the journal: %w", err)
+		return fail(err)
 	}
-	j := &Journal{cfg: cfg, pending: newBatch(), segments: segments, next: 1, grown: make(chan struct{}), readers: map[string]*Reader{}}
+	j := &Journal{
+		cfg: cfg, codec: codec, pending: newBatch(), segments: segments, next: cfg.First,
+		grown: make(chan struct{}), readers: map[string]*Reader{},
+	}
+	j.room = sync.NewCond(&j.mu)
 	for i, s := range segments {
 		if i+1 < len(segments) {
 			s.count = segments[i+1].first - s.first
 			continue
 		}
 		if err := j.recoverTail(s); err != nil {
-			return nil, fmt.Errorf("open the journal: %w", err)
+			return fail(err)
 		}
+	}
+	beyond, err := newestPosition(cfg.Dir)
+	if err != nil {
+		return fail(err)
+	}
+	if beyond > j.next && len(segments) > 0 {
+		cfg.Log.Error("journal has lost records that its readers had already", "first", j.next, "records", beyond-j.next)
+	}
+	if beyond > j.next {
+		// Numbers are never used twice. The next segment begins with the right one.
+		j.next = beyond
+		j.abandon()
 	}
 	return j, nil
 }
 
 // recoverTail finds the end of the newest segment and makes it ready for more.
 func (j *Journal) recoverTail(s *segment) error {
-	count, end, err := scanSegment(s.path, s.first)
+	found, err := scanSegment(s.path, s.first)
 	if err != nil {
 		return err
 	}
-	s.count, s.written, s.lastAt = count, end, time.Now()
-	j.next = s.first + count
+	if found.damaged > 0 {
+		j.cfg.Log.Error("journal is damaged, records are lost", "segment", s.path, "places", found.damaged, "records", found.lost)
+	}
+	s.count, s.written, s.lastAt = found.next-s.first, found.end, time.Now()
+	j.next = found.next
 	f, err := os.OpenFile(s.path, os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
-	// Cut what follows: a later crash must not find an old record behind a new one.
-	if err = f.Truncate(end); err == nil {
+	// Cut what follows: a later crash must not find an old block behind a new one.
+	if err = f.Truncate(found.end); err == nil {
 		if err = preallocate(f, j.cfg.SegmentBytes); err == nil {
-			err = f.Sync()
+			if _, err = f.WriteAt(magic, 0); err == nil {
+				err = f.Sync()
+			}
 		}
 	}
 	if err != nil {
@@ -145,7 +200,7 @@ func (j *Journal) recoverTail(s *segment) error {
 		j.cfg.Log.Warn("journal segment cannot be continued", "segment", s.path, "error", err)
 		return f.Close()
 	}
-	j.file, j.end = f, end
+	j.file, j.end, s.size = f, found.end, j.cfg.SegmentBytes
 	return nil
 }
 
@@ -155,14 +210,15 @@ func (j *Journal) Append(record []byte) (number uint64, err error) {
 		return 0, fmt.Errorf("journal: a record of %d bytes; 1 to %d are allowed", len(record), MaxRecordBytes)
 	}
 	j.mu.Lock()
+	for j.pending.size >= maxBatch && !j.closed {
+		j.room.Wait()
+	}
 	if j.closed {
 		j.mu.Unlock()
 		return 0, ErrClosed
 	}
 	b := j.pending
-	index := b.count
-	b.buf = appendRecord(b.buf, record)
-	b.count++
+	index := b.add(record)
 	if !j.flushing {
 		j.flushing = true
 		j.flushes.Go(j.flush)
@@ -186,24 +242,27 @@ func (j *Journal) flush() {
 			return
 		}
 		j.pending = newBatch()
+		j.room.Broadcast()
 		first := j.next
 		j.mu.Unlock()
 
-		seal(b.buf, first)
 		b.first, b.err = first, j.write(b, first)
+		j.mu.Lock()
+		j.refusal = b.err
 		if b.err == nil {
-			j.mu.Lock()
 			j.next += b.count
 			s := j.segments[len(j.segments)-1]
-			s.count, s.written, s.lastAt = s.count+b.count, j.end, time.Now()
-			grown := j.grown
+			s.count, s.written, s.lastAt = j.next-s.first, j.end, time.Now()
+			close(j.grown)
 			j.grown = make(chan struct{})
-			j.mu.Unlock()
-			close(grown)
 		}
+		j.mu.Unlock()
 		close(b.done)
 	}
 }
+
+// maxKeptBlock bounds the buffer that is kept from one flush to the next.
+const maxKeptBlock = 4 << 20
 
 // write brings a batch to disk. After a failed write or sync the file is never trusted again: the next
 // batch begins a new one, and readers take no more from the old one than was acknowledged.
@@ -211,91 +270,139 @@ func (j *Journal) write(b *batch, first uint64) error {
 	if !j.hasSpace() {
 		return ErrSpace
 	}
-	if j.file == nil || j.end+int64(len(b.buf)) > j.cfg.SegmentBytes {
+	if cap(j.block) > maxKeptBlock {
+		j.block = nil
+	}
+	j.block = j.block[:0]
+	number := first
+	for _, p := range b.parts {
+		j.block = j.codec.appendBlock(j.block, p.records, number, p.count)
+		number += uint64(p.count)
+	}
+	if j.file == nil || j.end+int64(len(j.block)) > j.cfg.SegmentBytes {
 		if err := j.rotate(first); err != nil {
 			return err
 		}
 	}
-	_, err := j.file.WriteAt(b.buf, j.end)
+	_, err := j.file.WriteAt(j.block, j.end)
 	if err == nil {
 		err = datasync(j.file)
 	}
 	if err != nil {
 		j.cfg.Log.Error("journal segment failed, going on in another", "error", err)
-		_ = j.file.Close()
-		j.file = nil
+		j.abandon()
 		return fmt.Errorf("%w: %w", ErrSpace, err)
 	}
-	j.end += int64(len(b.buf))
+	j.end += int64(len(j.block))
 	return nil
+}
+
+// abandon lets go of the newest segment; what it holds stays readable.
+func (j *Journal) abandon() {
+	if j.file != nil {
+		_ = j.file.Close()
+		j.file = nil
+	}
 }
 
 // rotate begins a new segment for the record with that number.
 func (j *Journal) rotate(first uint64) error {
 	j.mu.Lock()
-	j.dropRead()
-	full := int64(len(j.segments)+1)*j.cfg.SegmentBytes > j.cfg.MaxBytes
+	j.dropRead(false)
+	full := j.bytes()+j.cfg.SegmentBytes > j.cfg.MaxBytes
 	j.mu.Unlock()
 	if full {
 		return ErrFull
 	}
 	path := segmentPath(j.cfg.Dir, first)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSpace, err)
-	}
-	if err = preallocate(f, j.cfg.SegmentBytes); err == nil {
-		if err = f.Sync(); err == nil {
-			err = durablefile.SyncDir(j.cfg.Dir)
+	// One batch may be larger than a segment usually is.
+	size := max(j.cfg.SegmentBytes, int64(len(magic)+len(j.block)))
+	f, err := createSegment(path, size)
+	if err == nil {
+		if err = durablefile.SyncDir(j.cfg.Dir); err != nil {
+			_ = f.Close()
+			_ = os.Remove(path)
 		}
 	}
 	if err != nil {
-		_ = f.Close()
-		_ = os.Remove(path)
 		return fmt.Errorf("%w: %w", ErrSpace, err)
 	}
-	if j.file != nil {
-		_ = j.file.Close()
-	}
-	j.file, j.end = f, 0
+	j.seal()
+	j.file, j.end = f, int64(len(magic))
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	// A segment that failed before its first record has the same number and is this file now.
 	j.segments = slices.DeleteFunc(j.segments, func(s *segment) bool { return s.first == first })
-	j.segments = append(j.segments, &segment{path: path, first: first, lastAt: time.Now()})
+	j.segments = append(j.segments, &segment{path: path, first: first, lastAt: time.Now(), written: j.end, size: size})
 	return nil
 }
 
+// seal gives back what the newest segment was preallocated and does not need.
+func (j *Journal) seal() {
+	if j.file == nil {
+		return
+	}
+	err := j.file.Truncate(j.end)
+	j.abandon()
+	if err != nil {
+		return // it only takes more room than it needs
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.segments[len(j.segments)-1].size = j.end
+}
+
 // spaceEvery spaces the looks at the disk's free space.
-const spaceEvery = time.Second
+const spaceEvery = 200 * time.Millisecond
 
 func (j *Journal) hasSpace() bool {
 	if now := time.Now(); now.Sub(j.spaceChecked) > spaceEvery {
-		free, err := freeBytes(j.cfg.Dir)
-		j.spaceLeft, j.spaceChecked = err != nil || free >= j.cfg.MinFreeBytes, now
+		j.spaceChecked = now
+		if j.spaceLeft = j.enoughFree(); !j.spaceLeft {
+			// What was read is kept only where there is room for it.
+			j.mu.Lock()
+			dropped := j.dropRead(true)
+			j.mu.Unlock()
+			j.spaceLeft = dropped && j.enoughFree()
+		}
 	}
 	return j.spaceLeft
 }
 
-// dropRead removes the oldest segments that every reader is past, once they are KeepFor old or when
-// the journal needs their room. The lock is held.
-func (j *Journal) dropRead() {
+func (j *Journal) enoughFree() bool {
+	free, err := diskspace.Free(j.cfg.Dir)
+	return err != nil || free >= j.cfg.MinFreeBytes
+}
+
+// bytes is what all segments take on disk. The lock is held.
+func (j *Journal) bytes() (sum int64) {
+	for _, s := range j.segments {
+		sum += s.size
+	}
+	return sum
+}
+
+// dropRead removes the oldest segments that every reader is past, once they are KeepFor old, or when the
+// journal or the disk needs their room. It reports whether there were any. The lock is held.
+func (j *Journal) dropRead(need bool) (dropped bool) {
 	oldest := j.next
 	for _, r := range j.readers {
 		oldest = min(oldest, r.committed)
 	}
 	for len(j.segments) > 1 {
 		s := j.segments[0]
-		tight := int64(len(j.segments)+1)*j.cfg.SegmentBytes > j.cfg.MaxBytes/2
+		tight := need || j.bytes()+j.cfg.SegmentBytes > j.cfg.MaxBytes/2
 		if j.segments[1].first > oldest || !tight && time.Since(s.lastAt) < j.cfg.KeepFor {
-			return
+			break
 		}
 		if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			j.cfg.Log.Error("journal segment not removed", "segment", s.path, "error", err)
-			return
+			break
 		}
 		j.segments = j.segments[1:]
+		dropped = true
 	}
+	return dropped
 }
 
 // Stats says how the journal does.
@@ -304,13 +411,14 @@ type Stats struct {
 	Bytes       int64             // on disk
 	MaxBytes    int64             // allowed
 	Behind      map[string]uint64 // records that each reader has not committed
+	Refusal     error             // why the latest append was refused; nil when it was taken
 }
 
 // Stats returns the journal's present state.
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := Stats{First: j.next, Next: j.next, Bytes: int64(len(j.segments)) * j.cfg.SegmentBytes, MaxBytes: j.cfg.MaxBytes, Behind: map[string]uint64{}}
+	s := Stats{First: j.next, Next: j.next, Bytes: j.bytes(), MaxBytes: j.cfg.MaxBytes, Behind: map[string]uint64{}, Refusal: j.refusal}
 	if len(j.segments) > 0 {
 		s.First = j.segments[0].first
 	}
@@ -328,6 +436,7 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	j.closed = true
+	j.room.Broadcast()
 	j.mu.Unlock()
 	j.flushes.Wait()
 	j.mu.Lock()

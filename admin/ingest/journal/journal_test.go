@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,9 @@ import (
 
 func open(t testing.TB, cfg Config) *Journal {
 	t.Helper()
+	if cfg.First == 0 {
+		cfg.First = 1
+	}
 	j, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +62,16 @@ func next(t testing.TB, r *Reader) string {
 	return string(record)
 }
 
+// noise is content that does not compress, the same each time.
+func noise(n int) []byte {
+	out := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(out) // never fails
+	return out
+}
+
 func TestRecordsComeBackInOrderOverSegmentsAndRestarts(t *testing.T) {
-	cfg := Config{Dir: t.TempDir(), SegmentBytes: MaxRecordBytes + headerBytes}
-	big := bytes.Repeat([]byte("x"), 300<<10) // three to a segment
+	cfg := Config{Dir: t.TempDir(), SegmentBytes: minSegment}
+	big := noise(300 << 10) // three to a segment
 	j := open(t, cfg)
 	r := reader(t, j, "live")
 	for i := range 10 {
@@ -150,15 +162,23 @@ func spoil(t *testing.T, dir string, change func([]byte) []byte) {
 
 func TestATornTailIsCut(t *testing.T) {
 	const records = 3
-	size := headerBytes + len("record 0")
+	size := blockHeader + 1 + len("record 0")
+	start := len(magic)
 	tests := map[string]func([]byte) []byte{
-		"cut within the last content": func(b []byte) []byte { return b[:records*size-3] },
-		"cut within the last header":  func(b []byte) []byte { return b[:(records-1)*size+2] },
-		"a damaged content":           func(b []byte) []byte { b[records*size-1] ^= 1; return b },
+		"cut within the last content": func(b []byte) []byte { return b[:start+records*size-3] },
+		"cut within the last header":  func(b []byte) []byte { return b[:start+(records-1)*size+2] },
+		"a damaged content":           func(b []byte) []byte { b[start+records*size-1] ^= 1; return b },
 		"a damaged length": func(b []byte) []byte {
-			binary.LittleEndian.PutUint32(b[(records-1)*size:], 1<<31)
+			binary.LittleEndian.PutUint32(b[start+(records-1)*size+24:], 1<<31)
 			return b
 		},
+		"garbage for the last block": func(b []byte) []byte {
+			copy(b[start+(records-1)*size:], noise(3*size))
+			return b
+		},
+	}
+	for cut := range size {
+		tests[fmt.Sprintf("cut %d bytes into the last block", cut)] = func(b []byte) []byte { return b[:start+(records-1)*size+cut] }
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -185,36 +205,190 @@ func TestATornTailIsCut(t *testing.T) {
 	}
 }
 
-func TestDamageInTheMiddleCostsOnlyItsSegment(t *testing.T) {
-	cfg := Config{Dir: t.TempDir(), SegmentBytes: MaxRecordBytes + headerBytes}
-	big := string(bytes.Repeat([]byte("x"), 500<<10)) // two to a segment
-	j := open(t, cfg)
-	for i := range 4 {
-		add(t, j, fmt.Sprintf("%d-%s", i, big))
+func TestASegmentThatWasJustBeingMadeIsUsed(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"empty": func([]byte) []byte { return nil },
+		"zeros": func([]byte) []byte { return make([]byte, 4096) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			j := open(t, Config{Dir: dir})
+			add(t, j, "one")
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(segmentPath(dir, 2), change(nil), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range []string{"two", "three"} { // and it can be read after another restart
+				j = open(t, Config{Dir: dir})
+				add(t, j, text)
+				if err := j.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := reader(t, open(t, Config{Dir: dir}), "live")
+			for _, want := range []string{"one", "two", "three"} {
+				if got := next(t, r); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestAnotherFormatIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(segmentPath(dir, 1), bytes.Repeat([]byte("old "), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), "another format") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// Damage costs the blocks that it hit: in a segment that was closed, where the reader finds it, and in
+// the newest one, where Open must not take it for a torn tail.
+func TestDamageCostsOnlyItsBlocks(t *testing.T) {
+	for _, newest := range []bool{false, true} {
+		t.Run(fmt.Sprintf("newest segment: %v", newest), func(t *testing.T) {
+			cfg := Config{Dir: t.TempDir(), SegmentBytes: minSegment}
+			big := string(noise(200 << 10)) // five to a segment
+			j := open(t, cfg)
+			records := 5
+			if !newest {
+				records = 7
+			}
+			for i := range records {
+				add(t, j, fmt.Sprintf("%d-%s", i, big))
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			first := segmentPath(cfg.Dir, 1)
+			text, err := os.ReadFile(first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text[len(text)/2] ^= 1        // somewhere in record 2
+			copy(text[len(magic):], "??") // the marker of record 0
+			if err := os.WriteFile(first, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j = open(t, cfg)
+			if n := add(t, j, "9"); n != uint64(records+1) {
+				t.Errorf("the next record has number %d, want %d", n, records+1)
+			}
+			r := reader(t, j, "live")
+			for _, want := range []int{1, 3, 4, 5, 6, 9} {
+				if want >= records && want != 9 {
+					continue
+				}
+				record, n, err := r.Next(t.Context())
+				if err != nil || record[0] != byte('0'+want) || want != 9 && n != uint64(want+1) {
+					t.Errorf("got record %d that begins with %c, error %v; want %d", n, record[0], err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestNumbersAreNeverUsedTwice(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Config{Dir: dir})
+	r := reader(t, j, "live")
+	for range 5 {
+		add(t, j, "x")
+	}
+	if err := r.Commit(5); err != nil {
+		t.Fatal(err)
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	first := segmentPath(cfg.Dir, 1)
-	text, err := os.ReadFile(first)
+	// The disk lost what the reader had already.
+	spoil(t, dir, func(b []byte) []byte { return b[:len(magic)+10] })
+	j = open(t, Config{Dir: dir})
+	if n := add(t, j, "new"); n != 6 {
+		t.Errorf("number %d, want 6", n)
+	}
+	if got := next(t, reader(t, j, "live")); got != "new" {
+		t.Errorf("the reader gets %q", got)
+	}
+
+	a, err := Open(Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	text[headerBytes+10] ^= 1
-	if err := os.WriteFile(first, text, 0o600); err != nil {
+	defer a.Close()
+	n := add(t, a, "x")
+	b, err := Open(Config{Dir: t.TempDir()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	r := reader(t, open(t, cfg), "live")
-	for _, want := range []byte("23") {
-		if got := next(t, r); got[0] != want {
-			t.Errorf("got %c, want %c", got[0], want)
+	defer b.Close()
+	if m := add(t, b, "x"); m <= n {
+		t.Errorf("a journal made later begins with %d, the earlier one with %d", m, n)
+	}
+}
+
+func TestAReaderGoesBackToTheOldestRecord(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Config{Dir: dir})
+	r := reader(t, j, "timeseries")
+	for i := range 3 {
+		add(t, j, fmt.Sprint(i))
+		next(t, r)
+	}
+	if err := r.Commit(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Rewind(); err != nil {
+		t.Fatal(err)
+	}
+	if b := j.Stats().Behind["timeseries"]; b != 3 {
+		t.Errorf("%d behind after going back, want 3", b)
+	}
+	if got := next(t, r); got != "0" {
+		t.Errorf("got %q", got)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := next(t, reader(t, open(t, Config{Dir: dir}), "timeseries")); got != "0" {
+		t.Errorf("after a restart it goes on with %q", got)
+	}
+}
+
+// Alike records share a block and get smaller together.
+func TestRecordsAreCompressedTogether(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Config{Dir: dir})
+	r := reader(t, j, "live")
+	record := func(i int) string { return fmt.Sprintf("%d %s", i, strings.Repeat("the same words again ", 20)) }
+	const records, size = 200, 420
+	var wg sync.WaitGroup
+	for i := range records {
+		wg.Go(func() { add(t, j, record(i)) })
+	}
+	seen := map[string]bool{}
+	for range records {
+		seen[next(t, r)] = true
+	}
+	wg.Wait()
+	for i := range records {
+		if !seen[record(i)] {
+			t.Errorf("record %d did not come back", i)
 		}
+	}
+	if used := j.segments[0].written; used > records*size/4 {
+		t.Errorf("%d records of %d bytes take %d bytes", records, size, used)
 	}
 }
 
 func TestAFullJournalRefusesAndRecovers(t *testing.T) {
-	cfg := Config{Dir: t.TempDir(), SegmentBytes: MaxRecordBytes + headerBytes, MaxBytes: 3 * (MaxRecordBytes + headerBytes), KeepFor: time.Nanosecond}
-	big := bytes.Repeat([]byte("x"), 900<<10) // one to a segment
+	cfg := Config{Dir: t.TempDir(), SegmentBytes: minSegment, MaxBytes: 3 * minSegment, KeepFor: time.Nanosecond}
+	big := noise(900 << 10) // one to a segment
 	j := open(t, cfg)
 	r := reader(t, j, "slow")
 	stored := 0
@@ -243,10 +417,50 @@ func TestAFullJournalRefusesAndRecovers(t *testing.T) {
 	}
 }
 
-func TestAFullDiskRefuses(t *testing.T) {
+func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 	j := open(t, Config{Dir: t.TempDir(), MinFreeBytes: 1 << 60})
 	if _, err := j.Append([]byte("x")); !errors.Is(err, ErrSpace) {
-		t.Errorf("error = %v", err)
+		t.Fatalf("error = %v", err)
+	}
+	if s := j.Stats(); !errors.Is(s.Refusal, ErrSpace) {
+		t.Errorf("the state says %v", s.Refusal)
+	}
+	j.flushes.Wait()
+	j.cfg.MinFreeBytes = 1 // as if somebody had made room
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		n, err := j.Append([]byte("x"))
+		if err == nil {
+			if n != 1 {
+				t.Errorf("number %d, want 1", n)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the journal does not go on when there is room")
+		}
+	}
+	if s := j.Stats(); s.Refusal != nil {
+		t.Errorf("the state says %v", s.Refusal)
+	}
+}
+
+func TestWhatWasReadGivesWayOnAFullDisk(t *testing.T) {
+	j := open(t, Config{Dir: t.TempDir(), SegmentBytes: minSegment})
+	r := reader(t, j, "live")
+	for range 4 { // one to a segment
+		add(t, j, string(noise(900<<10)))
+		next(t, r)
+	}
+	if err := r.Commit(2); err != nil {
+		t.Fatal(err)
+	}
+	j.flushes.Wait()
+	j.cfg.MinFreeBytes, j.spaceChecked = 1<<60, time.Time{}
+	if _, err := j.Append([]byte("x")); !errors.Is(err, ErrSpace) {
+		t.Fatalf("error = %v", err)
+	}
+	if s := j.Stats(); s.First != 3 {
+		t.Errorf("the oldest record is %d, want 3: what the reader has not committed must stay", s.First)
 	}
 }
 
@@ -272,16 +486,15 @@ func TestAfterAFailedWriteAnotherFileIsUsed(t *testing.T) {
 	}
 }
 
-func TestABadPositionIsAnErrorThatSaysWhatToDo(t *testing.T) {
+func TestABadPositionBeginsAnew(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, Config{Dir: dir})
-	for text, want := range map[string]string{"many\n": "is no number", "99\n": "behind the journal's end"} {
-		if err := os.WriteFile(filepath.Join(dir, "live"+cursorSuffix), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := j.Reader("live"); err == nil || !bytes.Contains([]byte(err.Error()), []byte(want)) {
-			t.Errorf("%q: %v", text, err)
-		}
+	add(t, j, "one")
+	if err := os.WriteFile(cursorPath(dir, "live"), []byte("many\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := next(t, reader(t, j, "live")); got != "one" {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -325,7 +538,8 @@ func TestConcurrentAppendsAreAllStoredOnce(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	record := bytes.Repeat([]byte("x"), 500)
+	// Half of it compresses, as of a reading.
+	record := append(noise(250), bytes.Repeat([]byte("x"), 250)...)
 	for _, publishers := range []int{1, 200, 1000} {
 		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
 			j := open(b, Config{Dir: b.TempDir()})

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,58 +8,95 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"kioskfleet/internal/durablefile"
 )
 
-// Reader reads the journal from its own durable position. Next and Commit are for one goroutine.
+// Reader reads the journal from its own durable position. Its methods are for one goroutine.
 type Reader struct {
 	journal   *Journal
 	name      string
 	committed uint64 // guarded by journal.mu: everything before it is done
 
-	number uint64 // of the next record
-	file   *os.File
-	buf    *bufio.Reader
-	at     int64  // where the next record is in the open segment
-	limit  uint64 // number after the open segment's last record, as far as it is known
-	record []byte
+	number  uint64 // of the next record
+	records []byte // what is left of the block that was read last
+	buf     []byte // holds the records
+
+	file     *os.File
+	at       int64  // where the next block is in the file
+	window   []byte // bytes of the file that were read ahead
+	windowAt int64  // where they are in the file
 }
 
 const cursorSuffix = ".cursor"
 
+func cursorPath(dir, name string) string { return filepath.Join(dir, name+cursorSuffix) }
+
+// position reads a position file. A file that holds no number is taken for none: then the reader begins
+// with the oldest record, and since all work on records may be repeated, no harm is done.
+func position(path string) (number uint64, err error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	number, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, nil //nolint:nilerr // see above
+	}
+	return number, nil
+}
+
+// newestPosition returns the largest position of all readers that ever were.
+func newestPosition(dir string) (newest uint64, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*"+cursorSuffix))
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range files {
+		number, err := position(path)
+		if err != nil {
+			return 0, err
+		}
+		newest = max(newest, number)
+	}
+	return newest, nil
+}
+
 // Reader returns the reader of that name, at the position it last committed; a new one begins with the
 // oldest record that is kept.
 func (j *Journal) Reader(name string) (*Reader, error) {
-	text, err := os.ReadFile(filepath.Join(j.cfg.Dir, name+cursorSuffix))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	number, err := position(cursorPath(j.cfg.Dir, name))
+	if err != nil {
 		return nil, fmt.Errorf("journal reader %s: %w", name, err)
-	}
-	var number uint64
-	if err == nil {
-		if number, err = strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err != nil {
-			return nil, fmt.Errorf("journal reader %s: its position %q is no number; without the file %s it begins anew", name, text, name+cursorSuffix)
-		}
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if number > j.next {
-		return nil, fmt.Errorf("journal reader %s: its position %d is behind the journal's end %d: the journal lost records or is another one; without the file %s it begins anew", name, number, j.next, name+cursorSuffix)
-	}
-	oldest := j.next
-	if len(j.segments) > 0 {
-		oldest = j.segments[0].first
-	}
+	oldest := j.oldest()
 	if number > 0 && number < oldest {
 		j.cfg.Log.Error("journal lost records before a reader had them", "reader", name, "first", number, "records", oldest-number)
 	}
-	number = max(number, oldest)
+	number = min(max(number, oldest), j.next)
 	r := &Reader{journal: j, name: name, committed: number, number: number}
 	j.readers[name] = r
 	return r, nil
 }
+
+// oldest is the number of the oldest record. The lock is held.
+func (j *Journal) oldest() uint64 {
+	if len(j.segments) > 0 {
+		return j.segments[0].first
+	}
+	return j.next
+}
+
+// Position returns the number of the record that Next returns next.
+func (r *Reader) Position() uint64 { return r.number }
 
 // Ready reports whether Next would return a record without waiting.
 func (r *Reader) Ready() bool {
@@ -70,40 +106,31 @@ func (r *Reader) Ready() bool {
 }
 
 // Next waits for the next record and returns it with its number. The record is good until the next
-// call. Errors: ErrClosed, ctx's, or what reading the disk says. A damaged record is skipped with the
-// rest of its segment, because nothing after it can be found, and that is logged as an error.
+// call. Errors: ErrClosed, ctx's, or what reading the disk says. A damaged block is passed over with its
+// records, and that is logged as an error.
 func (r *Reader) Next(ctx context.Context) (record []byte, number uint64, err error) {
 	for {
 		if err := r.await(ctx); err != nil {
 			return nil, 0, err
 		}
-		if r.file == nil || r.number >= r.limit {
-			switch err := r.open(); {
-			case errors.Is(err, errCorrupt), errors.Is(err, errEnd):
-				r.skipDamaged()
-				continue
-			case err != nil:
+		if len(r.records) == 0 {
+			if err := r.load(); err != nil {
 				return nil, 0, fmt.Errorf("journal reader %s at %d: %w", r.name, r.number, err)
 			}
+			continue // what was skipped may have been all
 		}
-		r.record, err = readRecord(r.buf, r.number, r.record)
-		switch {
-		case err == nil:
-			r.number++
-			r.at += headerBytes + int64(len(r.record))
-			return r.record, r.number - 1, nil
-		case errors.Is(err, errCorrupt), errors.Is(err, errEnd):
-			r.skipDamaged()
-		default:
+		if record, r.records, err = nextRecord(r.records); err != nil {
 			return nil, 0, fmt.Errorf("journal reader %s at %d: %w", r.name, r.number, err)
 		}
+		r.number++
+		return record, r.number - 1, nil
 	}
 }
 
 // await returns once there is a record to read.
 func (r *Reader) await(ctx context.Context) error {
+	j := r.journal
 	for {
-		j := r.journal
 		j.mu.Lock()
 		ready, closed, grown := r.number < j.next, j.closed, j.grown
 		j.mu.Unlock()
@@ -121,8 +148,56 @@ func (r *Reader) await(ctx context.Context) error {
 	}
 }
 
-// open goes to the reader's number: in the segment that holds it, or in the open one, which has grown.
-func (r *Reader) open() error {
+// load reads the block that holds the reader's number, or moves the number on to where there is one.
+func (r *Reader) load() error {
+	s, err := r.enter()
+	if err != nil {
+		return err
+	}
+	for {
+		if r.at >= s.written {
+			r.skipTo(s.first + s.count)
+			return nil
+		}
+		block, err := r.ahead(blockHeader, s.written)
+		var h header
+		if err == nil {
+			h, err = parseHeader(block)
+		}
+		if err == nil {
+			if block, err = r.ahead(h.size(), s.written); err == nil {
+				if err = h.check(block); err == nil && h.first+uint64(h.count) <= r.number {
+					r.at += int64(h.size())
+					continue
+				}
+			}
+		}
+		if err == nil {
+			r.buf, err = r.journal.codec.records(h, block, r.buf)
+		}
+		switch {
+		case err == nil:
+			r.at += int64(h.size())
+			r.skipTo(h.first)
+			r.records = r.buf
+			for number := h.first; number < r.number; number++ {
+				if _, r.records, err = nextRecord(r.records); err != nil {
+					return err
+				}
+			}
+			return nil
+		case errors.Is(err, errCorrupt), errors.Is(err, errEnd):
+			if err := r.passDamage(s.written); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// enter opens the segment that holds the reader's number, unless it is open, and returns its bounds.
+func (r *Reader) enter() (segment, error) {
 	j := r.journal
 	j.mu.Lock()
 	var s segment
@@ -133,55 +208,74 @@ func (r *Reader) open() error {
 	}
 	j.mu.Unlock()
 	if s.path == "" {
-		return errors.New("its segment is gone")
+		return s, errors.New("its segment is gone")
 	}
 	if r.file != nil && r.file.Name() == s.path {
-		// What was read ahead is from before the segment grew.
-		if _, err := r.file.Seek(r.at, io.SeekStart); err != nil {
-			return err
-		}
-		r.buf.Reset(r.file)
-		r.limit = s.first + s.count
-		return nil
+		return s, nil
 	}
-	r.close()
+	r.Close()
 	f, err := os.Open(s.path)
 	if err != nil {
+		return s, err
+	}
+	r.file, r.at = f, int64(len(magic))
+	return s, nil
+}
+
+// readAhead is how much of a segment is read at a time.
+const readAhead = 256 << 10
+
+// ahead returns the next n bytes of the segment, of which end bytes are written. They are good until the
+// next call.
+func (r *Reader) ahead(n int, end int64) ([]byte, error) {
+	if have := r.windowAt + int64(len(r.window)) - r.at; r.at < r.windowAt || have < int64(n) {
+		want := min(max(int64(n), readAhead), end-r.at)
+		if want < int64(n) {
+			return nil, errCorrupt // a length that reaches beyond what was written
+		}
+		r.window = slices.Grow(r.window[:0], int(want))[:want]
+		r.windowAt = r.at
+		read, err := r.file.ReadAt(r.window, r.at)
+		r.window = r.window[:read]
+		if read < n {
+			if errors.Is(err, io.EOF) {
+				err = errCorrupt // the file was cut
+			}
+			return nil, err
+		}
+	}
+	return r.window[r.at-r.windowAt:], nil
+}
+
+// passDamage goes on with the next good block of the segment, or to its end.
+func (r *Reader) passDamage(end int64) error {
+	rest := make([]byte, end-r.at)
+	n, err := r.file.ReadAt(rest, r.at)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	r.file, r.buf, r.at, r.limit = f, bufio.NewReaderSize(f, scanBuffer), 0, s.first+s.count
-	for number := s.first; number < r.number; number++ {
-		if r.record, err = readRecord(r.buf, number, r.record); err != nil {
-			return fmt.Errorf("record %d: %w", number, err)
-		}
-		r.at += headerBytes + int64(len(r.record))
+	skip := findBlock(rest[:n], r.number)
+	if skip < 0 {
+		r.at = end
+		return nil
 	}
+	r.at += int64(skip)
 	return nil
 }
 
-// skipDamaged goes on with the next segment.
-func (r *Reader) skipDamaged() {
-	j := r.journal
-	j.mu.Lock()
-	next := j.next
-	for _, s := range j.segments {
-		if s.first > r.number {
-			next = s.first
-			break
-		}
+// skipTo passes over records that are not there.
+func (r *Reader) skipTo(number uint64) {
+	if number > r.number {
+		r.journal.cfg.Log.Error("journal is damaged, records are lost", "reader", r.name, "segment", r.file.Name(), "first", r.number, "records", number-r.number)
+		r.number = number
 	}
-	j.mu.Unlock()
-	j.cfg.Log.Error("journal is damaged, records are lost", "reader", r.name, "segment", r.file.Name(), "first", r.number, "records", next-r.number)
-	r.close()
-	r.number = next
 }
 
 // Commit says that everything up to and including the record with that number is done; the position
 // is on disk when it returns.
 func (r *Reader) Commit(number uint64) error {
-	path := filepath.Join(r.journal.cfg.Dir, r.name+cursorSuffix)
-	if err := durablefile.Write(path, []byte(strconv.FormatUint(number+1, 10)+"\n"), 0o600); err != nil {
-		return fmt.Errorf("journal reader %s: %w", r.name, err)
+	if err := r.store(number + 1); err != nil {
+		return err
 	}
 	r.journal.mu.Lock()
 	defer r.journal.mu.Unlock()
@@ -189,10 +283,28 @@ func (r *Reader) Commit(number uint64) error {
 	return nil
 }
 
-// Close lets go of the reader's file; its position stays.
-func (r *Reader) Close() { r.close() }
+// Rewind goes back to the oldest record that is kept; the new position is on disk when it returns.
+func (r *Reader) Rewind() error {
+	j := r.journal
+	j.mu.Lock()
+	number := j.oldest()
+	r.committed = number // from here on nothing more is dropped
+	j.mu.Unlock()
+	r.Close()
+	r.number = number
+	return r.store(number)
+}
 
-func (r *Reader) close() {
+func (r *Reader) store(number uint64) error {
+	if err := durablefile.Write(cursorPath(r.journal.cfg.Dir, r.name), []byte(strconv.FormatUint(number, 10)+"\n"), 0o600); err != nil {
+		return fmt.Errorf("journal reader %s: %w", r.name, err)
+	}
+	return nil
+}
+
+// Close lets go of the reader's file; its position stays.
+func (r *Reader) Close() {
+	r.records, r.window, r.windowAt = nil, nil, 0
 	if r.file != nil {
 		_ = r.file.Close()
 		r.file = nil

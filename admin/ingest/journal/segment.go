@@ -1,108 +1,30 @@
 package journal
 
 import (
-	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// A record is its length, a checksum over its number and content, and the content, little-endian. The
-// number in the checksum keeps a record from being taken for another one in the same place. A length
-// of 0 ends a segment: files are preallocated with zeros.
-const (
-	headerBytes   = 8
-	segmentSuffix = ".journal"
-)
+const segmentSuffix = ".journal"
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// magic begins a segment and names the format.
+var magic = []byte("kioskfleet journal 2\n")
 
-// appendRecord appends a record whose checksum seal fills in.
-func appendRecord(buf, record []byte) []byte {
-	buf = binary.LittleEndian.AppendUint32(buf, uint32(len(record)))
-	buf = append(buf, 0, 0, 0, 0)
-	return append(buf, record...)
-}
-
-// seal writes the checksums of a run of records, the first of which has that number.
-func seal(buf []byte, first uint64) {
-	for number := first; len(buf) > 0; number++ {
-		n := binary.LittleEndian.Uint32(buf)
-		content := buf[headerBytes : headerBytes+n]
-		binary.LittleEndian.PutUint32(buf[4:], checksum(number, content))
-		buf = buf[headerBytes+n:]
-	}
-}
-
-func checksum(number uint64, content []byte) uint32 {
-	var n [8]byte
-	binary.LittleEndian.PutUint64(n[:], number)
-	return crc32.Update(crc32.Checksum(n[:], castagnoli), castagnoli, content)
-}
-
-// Errors of readRecord.
-var (
-	errEnd     = errors.New("end of the segment's records")
-	errCorrupt = errors.New("record is damaged")
-)
-
-// readRecord reads the record with that number into buf, growing it if needed.
-func readRecord(r io.Reader, number uint64, buf []byte) ([]byte, error) {
-	var header [headerBytes]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return buf, errEnd
-		}
-		return buf, err
-	}
-	n := binary.LittleEndian.Uint32(header[:])
-	if n == 0 {
-		return buf, errEnd
-	}
-	if n > MaxRecordBytes {
-		return buf, errCorrupt
-	}
-	buf = slices.Grow(buf[:0], int(n))[:n]
-	if _, err := io.ReadFull(r, buf); err != nil {
-		return buf, errCorrupt
-	}
-	if checksum(number, buf) != binary.LittleEndian.Uint32(header[4:]) {
-		return buf, errCorrupt
-	}
-	return buf, nil
-}
-
-// scanBuffer is how much of a segment is read at a time.
-const scanBuffer = 256 << 10
-
-// scanSegment counts the good records at the start of a segment and says where they end.
-func scanSegment(path string, first uint64) (count uint64, end int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer f.Close()
-	r := bufio.NewReaderSize(f, scanBuffer)
-	var buf []byte
-	for {
-		buf, err = readRecord(r, first+count, buf)
-		switch {
-		case err == nil:
-			count++
-			end += headerBytes + int64(len(buf))
-		case errors.Is(err, errEnd), errors.Is(err, errCorrupt):
-			return count, end, nil
-		default:
-			return 0, 0, err
-		}
-	}
+// segment is one file; it holds the records [first, first+count), less what damage took.
+type segment struct {
+	path    string
+	first   uint64
+	count   uint64
+	lastAt  time.Time // of its newest record
+	written int64     // bytes in use
+	size    int64     // bytes that the file takes on disk, at least written
 }
 
 func segmentPath(dir string, first uint64) string {
@@ -129,7 +51,9 @@ func listSegments(dir string) ([]*segment, error) {
 		if err != nil {
 			return nil, err
 		}
-		segments = append(segments, &segment{path: filepath.Join(dir, e.Name()), first: first, lastAt: info.ModTime(), written: info.Size()})
+		segments = append(segments, &segment{
+			path: filepath.Join(dir, e.Name()), first: first, lastAt: info.ModTime(), written: info.Size(), size: info.Size(),
+		})
 	}
 	slices.SortFunc(segments, func(a, b *segment) int {
 		if a.first < b.first {
@@ -138,4 +62,83 @@ func listSegments(dir string) ([]*segment, error) {
 		return 1
 	})
 	return segments, nil
+}
+
+// scan is what scanSegment found.
+type scan struct {
+	next    uint64 // number after the last good record
+	end     int64  // where the last good block ends
+	damaged int    // places where good blocks follow bad bytes
+	lost    uint64 // records that these places took
+}
+
+// scanSegment reads a segment up to its last good block. Bad bytes with no good block behind them are a
+// torn write, and no damage.
+func scanSegment(path string, first uint64) (scan, error) {
+	text, err := readSegment(path)
+	if err != nil {
+		return scan{}, err
+	}
+	s := scan{next: first, end: int64(len(magic))}
+	if len(text) < len(magic) {
+		return s, nil // it was being made when the process ended
+	}
+	if string(text[:len(magic)]) != string(magic) && [4]byte(text[:4]) != [4]byte{} {
+		return scan{}, fmt.Errorf("%s is of another format: move it away, or run the version that wrote it", path)
+	}
+	for at := len(magic); ; {
+		h, err := parseHeader(text[at:])
+		if err == nil && (h.first < s.next || h.size() > len(text)-at || h.check(text[at:]) != nil) {
+			err = errCorrupt
+		}
+		if err != nil {
+			skip := findBlock(text[at:], s.next)
+			if skip < 0 {
+				return s, nil
+			}
+			s.damaged++
+			at += skip
+			continue
+		}
+		s.lost += h.first - s.next
+		at += h.size()
+		s.next, s.end = h.first+uint64(h.count), int64(at)
+	}
+}
+
+func readSegment(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	text := make([]byte, info.Size())
+	n, err := io.ReadFull(f, text)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return text[:n], err
+}
+
+// createSegment makes an empty, preallocated segment; its name is on disk when it returns.
+func createSegment(path string, size int64) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err = preallocate(f, size); err == nil {
+		if _, err = f.WriteAt(magic, 0); err == nil {
+			err = f.Sync()
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = os.Remove(path)
+		return nil, err
+	}
+	return f, nil
 }
