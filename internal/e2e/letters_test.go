@@ -1,18 +1,17 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/testkit/load"
 )
 
 // deadLetter is what the tests read of a dead letter.
@@ -35,16 +34,19 @@ type deadLetters struct {
 // sends publishes payloads on the telemetry of an enrolled kiosk; each is acknowledged when it returns.
 func (p *platform) sends(t *testing.T, serial string, payloads ...string) {
 	t.Helper()
-	pub := p.publisher(t, p.file(t, "spawner-token"), serial)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() { _ = pub.client.Run(ctx) })
+	ids, err := load.Enroll(t.Context(), p.url, p.file(t, "spawner-token"), []string{serial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := load.Dial(t.Context(), ids[0].Broker, ids[0].TLS, load.MQTT5, serial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
 	for _, payload := range payloads {
-		eventually(t, "an acknowledgement of "+payload, func() error {
-			return pub.client.Publish(ctx, protocol.Topic(serial, protocol.ChannelTelemetry), 1, false, []byte(payload))
-		})
+		if err := conn.Publish(protocol.Topic(serial, protocol.ChannelTelemetry), 1, []byte(payload)); err != nil {
+			t.Fatalf("%q is not acknowledged: %v", payload, err)
+		}
 	}
 }
 

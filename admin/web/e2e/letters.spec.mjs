@@ -139,7 +139,7 @@ test('an operator looks at dead letters, replays what became valid and discards 
     await page.goto(baseURL);
     await page.getByText('Time series: 2 min behind: InfluxDB does not answer. Nothing is lost.').first().waitFor();
     await page.unroute('**/api/v1/ingest');
-    await answer((intake) => Object.assign(intake, { accepting: false, refusal: 'journal_full' }));
+    await answer((intake) => Object.assign(intake, { accepting: false, refusal: 'the journal is full: a consumer is behind' }));
     await page.locator('[data-intake="bad"]').getByText('the journal is full').waitFor();
     await page.unroute('**/api/v1/ingest');
     await page.locator('[data-intake]').waitFor({ state: 'detached' });

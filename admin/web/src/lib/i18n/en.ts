@@ -132,7 +132,8 @@ export const en = {
     label: 'Intake', journal: (share: string) => `Journal ${share} full`, upToDate: 'up to date', lag: (d: string) => `${d} behind`,
     consumers: { live: 'Live', timeseries: 'Time series' } as Record<string, string>,
     refusals: {
-      journal_full: 'the journal is full', disk_full: 'the disk is full', closed: 'the platform is stopping',
+      'the journal is full: a consumer is behind': 'the journal is full, because a consumer is behind',
+      'the disk is too full for the journal': 'the disk is too full', 'the journal is closed': 'the platform is stopping',
     } as Record<string, string>,
     refusing: (why: string) => `New readings are not accepted${why ? `: ${why}` : ''}. Kiosks keep them and send them again.`,
     behind: (name: string, lag: string, after: string) => `${name}: ${lag} behind. ${after}`,

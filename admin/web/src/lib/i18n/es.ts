@@ -132,7 +132,10 @@ export const es: Messages = {
   intake: {
     label: 'Entrada', journal: (share) => `Diario lleno al ${share}`, upToDate: 'al día', lag: (d) => `${d} de retraso`,
     consumers: { live: 'En vivo', timeseries: 'Series de tiempo' },
-    refusals: { journal_full: 'el diario está lleno', disk_full: 'el disco está lleno', closed: 'la plataforma se está deteniendo' },
+    refusals: {
+      'the journal is full: a consumer is behind': 'el diario está lleno, porque un consumidor está atrasado',
+      'the disk is too full for the journal': 'el disco está demasiado lleno', 'the journal is closed': 'la plataforma se está deteniendo',
+    },
     refusing: (why) => `No se aceptan lecturas nuevas${why ? `: ${why}` : ''}. Los quioscos las guardan y las envían otra vez.`,
     behind: (name, lag, after) => `${name}: ${lag} de retraso. ${after}`,
     behindWhy: (name, lag, why, after) => `${name}: ${lag} de retraso: ${why}. ${after}`,
