@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -128,7 +129,7 @@ func TestFiltersOfLettersAreChecked(t *testing.T) {
 func TestReplayingALetter(t *testing.T) {
 	s := newSite(t, func(c *Config) {
 		c.Classify = func(err error) (Fault, bool) {
-			return Fault{Status: 503, Title: "Journal full", RetryAfter: 7 * time.Second}, err == errInner
+			return Fault{Status: 503, Title: "Journal full", RetryAfter: 7 * time.Second}, errors.Is(err, errInner)
 		}
 	})
 	s.shelve(3)

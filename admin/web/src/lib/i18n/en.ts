@@ -178,7 +178,7 @@ export const en = {
     discardedMany: (n: string) => `${n} discarded.`,
     replayFailed: 'Not replayed; the letter stays.', discardFailed: 'Not discarded.', manyFailed: (done: string) => `Stopped after ${done}.`,
     loadFailed: 'The dead letters could not be loaded.', loadOne: 'The dead letter could not be loaded.', gone: 'This dead letter is gone: replayed, discarded, or pushed out by newer ones.',
-    none: 'No dead letters', noneHint: 'Everything that kiosks sent could be used. What cannot be – broken JSON, a wrong clock, a reading that contradicts another – is kept here with its reason, so that you can mend the cause and replay it.',
+    none: 'No dead letters', noneHint: 'What kiosks send and the platform cannot use – broken JSON, a wrong clock, a reading that contradicts another – is kept here with its reason, so that you can mend the cause and replay it.',
     noMatch: 'None with this filter', busy: 'The journal does not accept right now. Try again in a few seconds.',
   },
   ledger: {

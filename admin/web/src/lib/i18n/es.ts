@@ -179,7 +179,7 @@ export const es: Messages = {
     discardedMany: (n) => `${n} descartados.`,
     replayFailed: 'No se repitió; el mensaje queda.', discardFailed: 'No se descartó.', manyFailed: (done) => `Se detuvo después de ${done}.`,
     loadFailed: 'No se pudieron cargar los mensajes rechazados.', loadOne: 'No se pudo cargar el mensaje.', gone: 'Este mensaje ya no está: repetido, descartado o desplazado por otros más nuevos.',
-    none: 'Sin mensajes rechazados', noneHint: 'Todo lo que enviaron los quioscos se pudo usar. Lo que no se puede usar –JSON roto, un reloj mal puesto, una lectura que contradice otra– se guarda aquí con su motivo, para corregir la causa y repetirlo.',
+    none: 'Sin mensajes rechazados', noneHint: 'Lo que los quioscos envían y la plataforma no puede usar –JSON roto, un reloj mal puesto, una lectura que contradice otra– se guarda aquí con su motivo, para corregir la causa y repetirlo.',
     noMatch: 'Ninguno con este filtro', busy: 'El diario no acepta en este momento. Probar otra vez en unos segundos.',
   },
   ledger: {
