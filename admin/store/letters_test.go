@@ -199,21 +199,27 @@ func TestAFloodKeepsTheNewestAndCountsAll(t *testing.T) {
 	}
 }
 
+// fill puts n letters of many kiosks there, as quickly as can be.
+func fill(t *testing.T, s *Store, n int) {
+	t.Helper()
+	_, err := s.write.ExecContext(t.Context(), `WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1)
+		INSERT INTO dead_letters (record, item, serial, site, channel, reason, detail, size, truncated, received_at)
+		SELECT n, 0, 'K-' || n % 100, '', 'telemetry', 'schema', '', 0, 0, 0 FROM numbers`, n)
+	must(t, err)
+}
+
 func TestAllTogetherAreBounded(t *testing.T) {
 	s := open(t)
 	ctx := t.Context()
-	const kiosks = maxLetters/maxLettersPerKiosk + 3
-	record := 0
-	for k := range kiosks {
-		var batch []fleet.DeadLetter
-		for range maxLettersPerKiosk {
-			batch = append(batch, letter(record, of(fmt.Sprint("K-", k), "schema")))
-			record++
-		}
-		must(t, s.AddDeadLetters(ctx, batch))
+	fill(t, s, maxLetters)
+	const more = 30
+	var batch []fleet.DeadLetter
+	for i := range more {
+		batch = append(batch, letter(maxLetters+1+i, of("NEW", "schema")))
 	}
+	must(t, s.AddDeadLetters(ctx, batch))
 	got := listed(t, s, fleet.DeadLetterFilter{})
-	if len(got) != maxLetters || got[0].Source.Record != uint64(record-1) || got[maxLetters-1].Source.Record != uint64(record-maxLetters) {
+	if len(got) != maxLetters || got[0].Source.Record != maxLetters+more || got[maxLetters-1].Source.Record != more+1 {
 		t.Errorf("%d letters, %d to %d", len(got), got[len(got)-1].Source.Record, got[0].Source.Record)
 	}
 	if n, err := s.TotalDeadLetters(ctx); err != nil || n != maxLetters {
@@ -322,16 +328,9 @@ func TestSettlingLettersIsAudited(t *testing.T) {
 
 func TestDiscardingMuchTakesSeveralCalls(t *testing.T) {
 	s := open(t)
-	ctx := t.Context()
-	for k := range 6 {
-		var batch []fleet.DeadLetter
-		for i := range maxLettersPerKiosk {
-			batch = append(batch, letter(k*1000+i, of(fmt.Sprint("K-", k), "schema")))
-		}
-		must(t, s.AddDeadLetters(ctx, batch))
-	}
-	for _, want := range []int{discardAtOnce, 6*maxLettersPerKiosk - discardAtOnce, 0} {
-		if n, err := s.DiscardDeadLetters(ctx, fleet.DeadLetterFilter{}, "ana", now); err != nil || n != want {
+	fill(t, s, discardAtOnce+200)
+	for _, want := range []int{discardAtOnce, 200, 0} {
+		if n, err := s.DiscardDeadLetters(t.Context(), fleet.DeadLetterFilter{}, "ana", now); err != nil || n != want {
 			t.Errorf("%d letters, %v, want %d", n, err, want)
 		}
 	}
