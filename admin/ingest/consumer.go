@@ -24,6 +24,7 @@ type consumer struct {
 	name    string
 	reader  *journal.Reader
 	log     *slog.Logger
+	kept    payloads
 	company time.Duration // how long a first record waits for others, 0: not at all
 	// work does a batch. It reports whether its effects are on disk, so that the position may follow at
 	// once; otherwise it follows about every second. An error means that the batch is to come again at
@@ -115,7 +116,7 @@ func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64,
 			c.log.Error("journal record skipped", "consumer", c.name, "number", number, "error", err)
 			continue
 		}
-		r.number = number
+		r.number, r.payload = number, c.kept.keep(r.payload)
 		batch = append(batch, r)
 		if len(batch) == 1 && c.company > 0 && ctx.Err() == nil {
 			sleep(ctx, c.company)

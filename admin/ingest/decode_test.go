@@ -91,7 +91,7 @@ func TestDecodeReadings(t *testing.T) {
 		{"array after space", "\n [{" + stamp + "}]", "0{}", ""},
 		{"empty array", `[]`, "", ""},
 		{"array with a bad one in the middle", `[{` + stamp + `,"seq":1},{"serial":"K-1"},{` + stamp + `,"seq":3}]`, "1{} 3{}", "schema"},
-		{"array of others", `[1,"x",null,[],true]`, "", "malformed malformed wrong_serial malformed malformed"},
+		{"array of others", `[1,"x",null,[],true]`, "", "malformed malformed malformed malformed malformed"},
 		{"array that is cut off", `[{` + stamp + `},{`, "", "malformed"},
 		{"array with something after it", `[{` + stamp + `}] x`, "", "malformed"},
 		{"as many as allowed", array(maxReadings), strings.TrimSpace(strings.Repeat("0{} ", maxReadings)), ""},
@@ -100,7 +100,7 @@ func TestDecodeReadings(t *testing.T) {
 		// Not a reading.
 		{"empty", ``, "", "malformed"},
 		{"only space", ` `, "", "malformed"},
-		{"null", `null`, "", "wrong_serial"},
+		{"null", `null`, "", "malformed"},
 		{"number", `7`, "", "malformed"},
 		{"text", `"reading"`, "", "malformed"},
 		{"not JSON", `temperature=7`, "", "malformed"},
@@ -122,8 +122,8 @@ func TestDecodeReadings(t *testing.T) {
 		{"serial null", `{"timestamp":"2026-01-02T03:04:05Z","serial":null}`, "", "wrong_serial"},
 		{"serial a number", `{"timestamp":"2026-01-02T03:04:05Z","serial":1}`, "", "schema"},
 		{"name in another case", `{"Timestamp":"2026-01-02T03:04:05Z","serial":"K-1"}`, "", "schema"},
-		{"serial twice: the last counts", `{"serial":"K-2",` + stamp + `}`, "0{}", ""},
-		{"serial twice: the last is wrong", `{` + stamp + `,"serial":"K-2"}`, "", "wrong_serial"},
+		{"serial twice: the first is wrong", `{"serial":"K-2",` + stamp + `}`, "", "wrong_serial"},
+		{"serial twice: the last is wrong", `{` + stamp + `,"serial":"K-2"}`, "", "duplicate_key"},
 
 		// When.
 		{"no timestamp", `{"serial":"K-1"}`, "", "schema"},
@@ -158,8 +158,8 @@ func TestDecodeReadings(t *testing.T) {
 		// Groups.
 		{"an unknown group", `{` + stamp + `,"vendor_x":{"Sensor_7":1}}`, "0{vendor_x.Sensor_7=1}", ""},
 		{"an empty group", `{` + stamp + `,"custom":{}}`, "0{}", ""},
-		{"a group twice: the last counts", `{` + stamp + `,"custom":{"a":1},"custom":{"b":2}}`, "0{custom.b=2}", ""},
-		{"a field twice: the last counts", group(`"a":1,"a":2`), "0{custom.a=2}", ""},
+		{"a group twice", `{` + stamp + `,"custom":{"a":1},"custom":{"b":2}}`, "", "duplicate_key"},
+		{"a field twice", group(`"a":1,"a":2`), "", "duplicate_key"},
 		{"a field in two cases is two", group(`"a":1,"A":2`), "0{custom.A=2 custom.a=1}", ""},
 		{"booleans", group(`"a":true,"b":false`), "0{custom.a=1 custom.b=0}", ""},
 		{"null is no value now", group(`"a":null,"b":1`), "0{custom.b=1}", ""},
@@ -215,11 +215,11 @@ func TestDecodeReadings(t *testing.T) {
 
 func TestARefusalNamesItsFault(t *testing.T) {
 	for payload, want := range map[string]string{
-		`{` + stamp + `,"custom":{"a":1e999}}`:                                         "custom: number 1e999 is too large",
+		`{` + stamp + `,"custom":{"a":1e999}}`:                                         "custom.a: number 1e999 is too large",
 		`{` + stamp + `,"custom":{"a b":1}}`:                                           `custom: "a b" is not a field name`,
-		`{` + stamp + `,"custom":{"a":[]}}`:                                            "custom: a is neither number, boolean nor text",
-		`{` + stamp + `,"custom":7}`:                                                   "custom: is not an object",
-		`{` + stamp + `,"seq":-1}`:                                                     "seq: ",
+		`{` + stamp + `,"custom":{"a":[]}}`:                                            "custom.a: must be a number, boolean, text or null, not an array",
+		`{` + stamp + `,"custom":7}`:                                                   "custom: is not an object of fields, but a number",
+		`{` + stamp + `,"seq":-1}`:                                                     "seq: must be a whole number from 0 to 18446744073709551615, not -1",
 		`{"serial":"K-2"}`:                                                             `payload says "K-2", the topic "K-1"`,
 		`{"serial":"` + strings.Repeat("x", 10_000) + `"}`:                             `payload says "xxx`,
 		`{` + stamp + `,"custom":{"` + strings.Repeat("é", 10_000) + `":1}}`:           "is not a field name",
@@ -227,7 +227,7 @@ func TestARefusalNamesItsFault(t *testing.T) {
 		`{"serial":"K-1","timestamp":"2027-01-01T00:00:00Z"}`:                          "2027-01-01T00:00:00Z is more than 5m0s ahead",
 		`{"serial":"K-1","timestamp":"2025-01-01T00:00:00Z"}`:                          "2025-01-01T00:00:00Z is more than 168h0m0s old",
 		`{` + stamp + `,"session":"` + strings.Repeat("x", maxTextBytes+1) + `"}`:      "more than 256 bytes",
-		`{` + stamp + `,"custom":{"a":"` + strings.Repeat("x", maxTextBytes+1) + `"}}`: "custom: a has more than 256 bytes",
+		`{` + stamp + `,"custom":{"a":"` + strings.Repeat("x", maxTextBytes+1) + `"}}`: "custom.a: has more than 256 bytes",
 	} {
 		_, refused := decodeReadings("K-1", []byte(payload), received, window)
 		switch {

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"hash/maphash"
 	"sync"
 
@@ -83,55 +82,27 @@ func (s *liveSide) handle(ctx context.Context, r *record) {
 		}
 		s.in.metrics.readings.Add(float64(len(readings)))
 	case protocol.ChannelJoin:
-		var j protocol.Join
-		if s.decode(r, &j) && s.checkJoin(r, &j) {
-			live.Joined(ctx, r.serial, r.connection, j, r.at)
+		j, why := decodeJoin(r.serial, r.payload)
+		if why != nil {
+			s.in.deadLetter(r.serial, r.channel, why)
+			return
 		}
+		live.Joined(ctx, r.serial, r.connection, j, r.at)
 	case protocol.ChannelBye:
-		var b protocol.Bye
-		if s.decode(r, &b) && s.checkTexts(r, b.Session, b.Reason) {
-			live.Bye(ctx, r.serial, r.connection, b, r.at)
+		b, why := decodeBye(r.payload)
+		if why != nil {
+			s.in.deadLetter(r.serial, r.channel, why)
+			return
 		}
+		live.Bye(ctx, r.serial, r.connection, b, r.at)
 	case protocol.ChannelAck:
-		var a protocol.Ack
-		if s.decode(r, &a) {
-			live.Acked(ctx, r.serial, a, r.at)
+		a, why := decodeAck(r.payload)
+		if why != nil {
+			s.in.deadLetter(r.serial, r.channel, why)
+			return
 		}
+		live.Acked(ctx, r.serial, a, r.at)
 	default:
 		s.in.deadLetter(r.serial, r.channel, refuse(reasonUnknown, "nothing is expected on %s", r.channel))
 	}
-}
-
-func (s *liveSide) decode(r *record, into any) bool {
-	if err := json.Unmarshal(r.payload, into); err != nil {
-		s.in.deadLetter(r.serial, r.channel, refuse(reasonMalformed, "%w", err))
-		return false
-	}
-	return true
-}
-
-// maxCapabilities bounds what a kiosk may announce.
-const maxCapabilities = 64
-
-func (s *liveSide) checkJoin(r *record, j *protocol.Join) bool {
-	if j.Serial != "" && j.Serial != r.serial {
-		s.in.deadLetter(r.serial, r.channel, refuse(reasonSerial, "payload says %q, the topic %q", j.Serial, r.serial))
-		return false
-	}
-	if len(j.Capabilities) > maxCapabilities || len(j.Commands) > maxCapabilities {
-		s.in.deadLetter(r.serial, r.channel, refuse(reasonSchema, "more than %d capabilities or commands", maxCapabilities))
-		return false
-	}
-	texts := append([]string{j.Session, j.BootID, j.AgentVersion, j.Model}, j.Capabilities...)
-	return s.checkTexts(r, append(texts, j.Commands...)...)
-}
-
-func (s *liveSide) checkTexts(r *record, texts ...string) bool {
-	for _, text := range texts {
-		if len(text) > maxTextBytes {
-			s.in.deadLetter(r.serial, r.channel, refuse(reasonSchema, "a text has more than %d bytes", maxTextBytes))
-			return false
-		}
-	}
-	return true
 }
