@@ -77,8 +77,9 @@ func (d *decoder) release() {
 
 func (d *decoder) message() {
 	if d.next() != '[' {
-		d.item(0)
-		d.close()
+		if d.item(0, 0) {
+			d.close()
+		}
 		return
 	}
 	d.pos++
@@ -89,7 +90,7 @@ func (d *decoder) message() {
 			return
 		}
 		start := d.pos
-		if !d.item(n) {
+		if !d.item(n, 1) {
 			return
 		}
 		if n == 0 {
@@ -97,11 +98,14 @@ func (d *decoder) message() {
 			d.readings = slices.Grow(d.readings, min(maxReadings, (len(d.data)-d.pos)/(d.pos-start)+1))
 		}
 	}
-	d.close()
+	if d.bad == nil {
+		d.close()
+	}
 }
 
-// item decodes one reading. It is false if the text is not JSON.
-func (d *decoder) item(n int) bool {
+// item decodes the n-th reading, which has open levels of arrays around it. It is false if the text is
+// not JSON.
+func (d *decoder) item(n, open int) bool {
 	d.next()
 	start := d.pos
 	d.readings = append(d.readings, fleet.Reading{Serial: d.serial, ReceivedAt: d.receivedAt, Source: fleet.Source{Item: n}})
@@ -113,7 +117,7 @@ func (d *decoder) item(n int) bool {
 	if d.bad == nil {
 		// The reading is of no use. Where it ends, and whether it is JSON at all, is still to be seen.
 		d.pos = start
-		if _, ok := d.skip(); ok {
+		if _, ok := d.skip(open); ok {
 			why.item, why.raw = n, d.data[start:d.pos:d.pos]
 			d.refused = append(d.refused, why)
 		}
@@ -201,7 +205,7 @@ func (d *decoder) reading(r *fleet.Reading) *refusal {
 			r.ConfigVersion, why = d.int("config_version")
 		case keyKioskID:
 			// The registry knows it; a kiosk may be wrong about it.
-			if levels, _ := d.skip(); levels > maxLevels-1 {
+			if levels, _ := d.skip(0); levels > maxLevels-1 {
 				why = refuse(reasonSchema, "kiosk_id: more than %d levels of objects and arrays", maxLevels)
 			}
 		case keyDropped:

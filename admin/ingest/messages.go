@@ -17,11 +17,13 @@ const (
 func decodeMessage(what string, payload []byte, names []string, value func(s *scanner, name string) *refusal) *refusal {
 	var s scanner
 	if s.open(payload) {
-		s.next()
-		why := s.object(what, maxNesting, names, func(name string) *refusal { return value(&s, name) })
+		why := s.object(what, maxNesting-1, names, func(name string) *refusal { return value(&s, name) })
 		if why != nil && s.bad == nil {
-			s.pos = 0 // to see whether it is JSON at all
-			s.skip()
+			s.pos = 0
+			if s.next() != '{' {
+				why.reason = reasonMalformed
+			}
+			s.skip(0) // to see whether it is JSON at all
 		}
 		if s.bad == nil {
 			s.close()
@@ -115,7 +117,7 @@ func decodeAck(payload []byte) (protocol.Ack, *refusal) {
 		case "result":
 			s.next()
 			start := s.pos
-			if s.skip(); s.bad == nil && s.data[start] != 'n' {
+			if s.skip(1); s.bad == nil && s.data[start] != 'n' {
 				a.Result = bytes.Clone(s.data[start:s.pos])
 			}
 		case "time":

@@ -44,7 +44,7 @@ func (s *scanner) open(payload []byte) bool {
 	return s.bad == nil
 }
 
-// close reports whether nothing follows.
+// close reports whether nothing follows that is not white space.
 func (s *scanner) close() bool {
 	if s.next(); s.pos < len(s.data) {
 		s.expected("nothing more")
@@ -373,14 +373,15 @@ func (n *number) int() (int64, bool) {
 	return i, err == nil
 }
 
-// skip reads any value. It returns how many levels of objects and arrays that has; 0 for others.
-func (s *scanner) skip() (levels int, ok bool) {
+// skip passes any value, which has open levels of objects and arrays around it. It returns how many
+// levels the value itself has; 0 for a number, text or word.
+func (s *scanner) skip(open int) (levels int, ok bool) {
 	var objects uint64 // one bit for each open level, the innermost lowest: is it an object?
 	level := 0
 	for {
 		c := s.next()
 		if c == '{' || c == '[' {
-			if level == maxNesting {
+			if open+level >= maxNesting {
 				s.bad = refuse(reasonMalformed, "more than %d levels of objects and arrays at byte %d", maxNesting, s.pos)
 				return 0, false
 			}
