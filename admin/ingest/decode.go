@@ -1,9 +1,7 @@
 package ingest
 
 import (
-	"bytes"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,24 +43,6 @@ type decoder struct {
 	session string   // the last one, because all readings of a message have the same as a rule
 }
 
-// field is a field of a group. All of them are collected before they are sorted, found to be different,
-// and copied into slices of the right size.
-type field struct {
-	metric string
-	rank   int // in the catalogue, or unranked
-	kind   fieldKind
-	value  float64
-	text   string
-}
-
-type fieldKind byte
-
-const (
-	fieldNull fieldKind = iota // a sensor without a value right now
-	fieldNumber
-	fieldText
-)
-
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // release gives the decoder back, without what belongs to the message.
@@ -93,7 +73,7 @@ func (d *decoder) message() {
 		if !d.item(n, 1) {
 			return
 		}
-		if n == 0 {
+		if n == 0 && len(d.readings) == 1 {
 			// The others are about as long as the first.
 			d.readings = slices.Grow(d.readings, min(maxReadings, (len(d.data)-d.pos)/(d.pos-start)+1))
 		}
@@ -243,71 +223,6 @@ func (d *decoder) reading(r *fleet.Reading) *refusal {
 // lastSecond is the end of the year 2261, and no timestamp may reach it, whatever our clock says: Unix time
 // in nanoseconds fits into 64 bits until early 2262. It begins with 1970.
 const lastSecond = 9_214_646_400
-
-// fill sorts the fields and copies them into the reading.
-func (d *decoder) fill(r *fleet.Reading) *refusal {
-	if len(d.groups) > 1 {
-		slices.SortFunc(d.groups, bytes.Compare)
-		for i, name := range d.groups[1:] {
-			if bytes.Equal(d.groups[i], name) {
-				return refuse(reasonDuplicateKey, "%s comes twice", quote(name))
-			}
-		}
-	}
-	sortFields(d.fields)
-	numbers := 0
-	for i := range d.fields {
-		if i > 0 && d.fields[i].compare(&d.fields[i-1]) == 0 {
-			return refuse(reasonDuplicateKey, "%s comes twice", d.fields[i].metric)
-		}
-		if d.fields[i].kind == fieldNumber {
-			numbers++
-		}
-	}
-	if numbers > 0 {
-		r.Values = make([]fleet.Value, 0, numbers)
-	}
-	if d.texts > 0 {
-		r.Texts = make([]fleet.Text, 0, d.texts)
-	}
-	for i := range d.fields {
-		switch f := &d.fields[i]; f.kind {
-		case fieldNumber:
-			r.Values = append(r.Values, fleet.Value{Metric: f.metric, Value: f.value})
-		case fieldText:
-			r.Texts = append(r.Texts, fleet.Text{Metric: f.metric, Text: f.text})
-		}
-	}
-	return nil
-}
-
-func (f *field) compare(g *field) int {
-	if f.rank != unranked && g.rank != unranked {
-		return f.rank - g.rank
-	}
-	return strings.Compare(f.metric, g.metric)
-}
-
-// fewFields is up to where moving fields one by one is faster than anything clever.
-const fewFields = 32
-
-func sortFields(fields []field) {
-	if len(fields) > fewFields {
-		slices.SortFunc(fields, func(a, b field) int { return a.compare(&b) })
-		return
-	}
-	for i := 1; i < len(fields); i++ {
-		j := i
-		for j > 0 && fields[i].compare(&fields[j-1]) < 0 {
-			j--
-		}
-		if j < i {
-			f := fields[i]
-			copy(fields[j+1:i+1], fields[j:i])
-			fields[j] = f
-		}
-	}
-}
 
 // group collects the fields of a group; known is nil for one that the catalogue does not know.
 func (d *decoder) group(known *knownGroup, group []byte) *refusal {
