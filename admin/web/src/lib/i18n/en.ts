@@ -132,7 +132,8 @@ export const en = {
     label: 'Intake', journal: (share: string) => `Journal ${share} full`, upToDate: 'up to date', lag: (d: string) => `${d} behind`,
     consumers: { live: 'Live', timeseries: 'Time series' } as Record<string, string>,
     refusals: {
-      journal_full: 'the journal is full', disk_full: 'the disk is full', closed: 'the platform is stopping',
+      'the journal is full: a consumer is behind': 'the journal is full, because a consumer is behind',
+      'the disk is too full for the journal': 'the disk is too full', 'the journal is closed': 'the platform is stopping',
     } as Record<string, string>,
     refusing: (why: string) => `New readings are not accepted${why ? `: ${why}` : ''}. Kiosks keep them and send them again.`,
     behind: (name: string, lag: string, after: string) => `${name}: ${lag} behind. ${after}`,
@@ -145,7 +146,7 @@ export const en = {
     title: 'Dead letters', intro: 'What kiosks sent and the platform could not use. It was acknowledged and is kept here.',
     list: 'Dead letters, newest first', count: (shown: string, all: string) => (shown === all ? all : `${shown} of ${all}`),
     reason: {
-      malformed: 'Not valid JSON', too_large: 'Too large', schema: 'Breaks the schema', wrong_serial: 'Serial does not match the topic',
+      malformed: 'Not valid JSON', too_large: 'Too large', schema: 'Breaks the schema', duplicate_key: 'A name comes twice', wrong_serial: 'Serial does not match the topic',
       future: 'Dated in the future', too_old: 'Too old', conflict: 'Conflicts with another reading', unknown_topic: 'Nothing is expected on this topic',
       rejected_by_store: 'Refused by the time-series store',
     } as Record<string, string>,
@@ -153,6 +154,7 @@ export const en = {
       malformed: 'The text is not JSON, or not an object. Usually an agent that builds JSON by hand, or cuts messages off.',
       too_large: 'More bytes, or more readings in one message, than are allowed. Send smaller messages.',
       schema: 'JSON, but a field is missing, of the wrong kind or badly named.',
+      duplicate_key: 'One object has the same name twice, so it is not known which value is meant.',
       wrong_serial: 'The payload names another kiosk than the certificate. Look for a cloned configuration.',
       future: 'The kiosk’s clock is more than five minutes ahead. Set it right; the letter can be replayed once its time has come.',
       too_old: 'Older than the store takes. Raise telemetry.window to replay it.',

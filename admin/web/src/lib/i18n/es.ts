@@ -132,7 +132,10 @@ export const es: Messages = {
   intake: {
     label: 'Entrada', journal: (share) => `Diario lleno al ${share}`, upToDate: 'al día', lag: (d) => `${d} de retraso`,
     consumers: { live: 'En vivo', timeseries: 'Series de tiempo' },
-    refusals: { journal_full: 'el diario está lleno', disk_full: 'el disco está lleno', closed: 'la plataforma se está deteniendo' },
+    refusals: {
+      'the journal is full: a consumer is behind': 'el diario está lleno, porque un consumidor está atrasado',
+      'the disk is too full for the journal': 'el disco está demasiado lleno', 'the journal is closed': 'la plataforma se está deteniendo',
+    },
     refusing: (why) => `No se aceptan lecturas nuevas${why ? `: ${why}` : ''}. Los quioscos las guardan y las envían otra vez.`,
     behind: (name, lag, after) => `${name}: ${lag} de retraso. ${after}`,
     behindWhy: (name, lag, why, after) => `${name}: ${lag} de retraso: ${why}. ${after}`,
@@ -144,7 +147,7 @@ export const es: Messages = {
     title: 'Mensajes rechazados', intro: 'Lo que los quioscos enviaron y la plataforma no pudo usar. Se confirmó y se guarda aquí.',
     list: 'Mensajes rechazados, primero los más nuevos', count: (shown, all) => (shown === all ? all : `${shown} de ${all}`),
     reason: {
-      malformed: 'JSON no válido', too_large: 'Demasiado grande', schema: 'No cumple el esquema', wrong_serial: 'La serie no coincide con el tópico',
+      malformed: 'JSON no válido', too_large: 'Demasiado grande', schema: 'No cumple el esquema', duplicate_key: 'Un nombre aparece dos veces', wrong_serial: 'La serie no coincide con el tópico',
       future: 'Fecha en el futuro', too_old: 'Demasiado antiguo', conflict: 'Contradice otra lectura', unknown_topic: 'No se espera nada en este tópico',
       rejected_by_store: 'Rechazado por el almacén de series',
     },
@@ -152,6 +155,7 @@ export const es: Messages = {
       malformed: 'El texto no es JSON o no es un objeto. Suele ser un agente que arma el JSON a mano o corta mensajes.',
       too_large: 'Más bytes, o más lecturas en un mensaje, de lo permitido. Enviar mensajes más chicos.',
       schema: 'Es JSON, pero falta un campo, es de otro tipo o tiene un nombre incorrecto.',
+      duplicate_key: 'Un objeto tiene dos veces el mismo nombre; no se sabe cuál valor vale.',
       wrong_serial: 'El contenido nombra otro quiosco que el certificado. Buscar una configuración clonada.',
       future: 'El reloj del quiosco adelanta más de cinco minutos. Ponerlo en hora; se puede repetir cuando llegue su momento.',
       too_old: 'Más antiguo de lo que acepta el almacén. Subir telemetry.window para repetirlo.',

@@ -40,7 +40,7 @@ describe('troubles', () => {
     const refusing = intake([{ lag_seconds: 20 }], { accepting: false, refusal: 'no space left on device' });
     expect(words(refusing)[0]).toBe('bad: New readings are not accepted: no space left on device. Kiosks keep them and send them again.');
     expect(troubles(refusing, now, en).map((trouble) => trouble.key)).toEqual(['refusing', 'timeseries behind']);
-    expect(words(intake([], { accepting: false, refusal: 'journal_full' }))[0]).toContain('the journal is full');
+    expect(words(intake([], { accepting: false, refusal: 'the disk is too full for the journal' }))[0]).toContain(': the disk is too full. Kiosks');
     expect(words(intake([], { accepting: false }))[0]).toContain('are not accepted. Kiosks');
   });
 });

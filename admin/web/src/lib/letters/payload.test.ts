@@ -59,6 +59,8 @@ describe('showPayload', () => {
   };
 
   it.each([
+    ['hardware.cpu_temp: must be a number, boolean, text or null, not an object', {}, '"cpu_temp": {}', 'hardware.cpu_temp'],
+    ['serial comes twice', { reason: 'duplicate_key' }, '"serial": "X"', 'serial'],
     ['hardware: cpu_temp is neither number, boolean nor text', {}, '"cpu_temp": {}', 'hardware.cpu_temp'],
     ['hardware: "bad-name" is not a field name', {}, '"bad-name": 1', 'hardware.bad-name'],
     ['hardware: is not an object of fields', {}, undefined, 'hardware'],

@@ -45,9 +45,9 @@ function namedCharacter(detail: string, length: number): number | undefined {
   return at < length ? at : undefined;
 }
 
-/** The field that an explanation begins with: "hardware: cpu_temp is …", "timestamp 2027-… is …". */
+/** The field that an explanation begins with: "hardware.cpu_temp: must …", "hardware: "cpu temp" is …", "timestamp 2027-… is …". */
 function faultyField(detail: string, reason: string, scan: Scan): string | undefined {
-  const [, group, field] = /^"?([\w-]+)"?(?:[.:]? "?([\w-]+)"?)?/.exec(detail) ?? [];
+  const [, group, field] = /^"?([\w-]+)"?(?:(?:\.|:? )"?([\w-]+)"?)?/.exec(detail) ?? [];
   const candidates = group ? [`${group}.${field}`, group] : [];
   if (reason === 'wrong_serial') candidates.push('serial');
   if (['future', 'too_old', 'conflict'].includes(reason)) candidates.push('timestamp');
