@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/outbox"
 )
 
 func TestNothingIsLostWhileTheBrokerIsAway(t *testing.T) {
@@ -88,10 +89,8 @@ func TestEachAttemptHasItsOwnSession(t *testing.T) {
 func TestAFullOutboxCountsWhatItDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counters := &Counters{}
-		b := start(t, t.TempDir(), func(c *Config) {
-			c.Counters = counters
-			c.Outbox = NewQueue(10, func(n int) { counters.Dropped.Add(int64(n)) })
-		})
+		limits := outbox.Limits{MaxReadings: 10, Dropped: func(n int) { counters.Dropped.Add(int64(n)) }}
+		b := startLimited(t, t.TempDir(), limits, func(c *Config) { c.Counters = counters })
 		b.broker.setOffline(true)
 		time.Sleep(100*time.Second + time.Millisecond) // 20 readings
 		b.broker.setOffline(false)

@@ -60,6 +60,20 @@ type Limits struct {
 	Dropped     func(n int) // called with how many readings a full box has dropped; may be nil
 }
 
+// DefaultMaxBytes is what the payloads of one kiosk's readings may take.
+const DefaultMaxBytes = 16 << 20
+
+const (
+	defaultSpan     = 12 * time.Hour
+	defaultReadings = 10_000
+)
+
+// DefaultMaxReadings is how many readings one kiosk keeps unless its configuration says otherwise: those
+// of 12 hours at that interval, at most 10,000.
+func DefaultMaxReadings(interval time.Duration) int {
+	return min(int(defaultSpan/interval)+1, defaultReadings)
+}
+
 // Box is one kiosk's outbox. One goroutine adds, another takes and confirms.
 type Box struct {
 	log    *Log

@@ -163,6 +163,19 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
+// During calls work with Run in the background, and closes the log when work has returned.
+//
+// Errors: that of work, and that of Close.
+func (l *Log) During(work func() error) error {
+	ctx, stop := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { _ = l.Run(ctx) })
+	err := work()
+	stop()
+	background.Wait()
+	return errors.Join(err, l.Close())
+}
+
 // busy reports whether there is work left that no further Add or Done has to announce.
 func (l *Log) busy() bool {
 	l.mu.Lock()
