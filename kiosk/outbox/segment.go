@@ -98,7 +98,8 @@ func newSegment(dir string, number uint64, open func(string) (file, error)) (*se
 	return &segment{number: number, path: path, file: f, size: int64(len(segmentMagic)), unsynced: true, unlisted: true}, nil
 }
 
-// scan calls yield for each good record in a segment's bytes and returns where they end.
+// scan calls yield for each good record in a segment's bytes and returns where they end. The record is
+// good until yield returns.
 //
 // Errors: errVersion; errNoHeader; errBadRecord, wrapped, when bytes follow that are no record.
 func scan(data []byte, yield func(r *record, offset int64, size int)) (end int64, err error) {
@@ -113,9 +114,10 @@ func scan(data []byte, yield func(r *record, offset int64, size int)) (end int64
 		return 0, errNoHeader
 	}
 	at := len(segmentMagic)
+	var r record // one for all: yield makes it escape
 	for at < len(data) {
-		r, size, err := decodeRecord(data[at:])
-		if err != nil {
+		size := 0
+		if r, size, err = decodeRecord(data[at:]); err != nil {
 			return int64(at), err
 		}
 		yield(&r, int64(at), size)
