@@ -186,7 +186,8 @@ func (c *Config) agent(identity enroll.Identity, dir string, zone *time.Location
 	})
 }
 
-// clock returns the simulated kiosk's clock. It does not go back behind a reading that is still here.
+// clock returns the simulated kiosk's clock. It does not go back behind the newest reading that the
+// outbox knows of.
 func (s *Simulation) clock(newest time.Time) agent.Clock {
 	if s.StartAgo == 0 {
 		return clock.Real{}

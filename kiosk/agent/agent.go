@@ -232,9 +232,12 @@ func (a *Agent) schedule() time.Duration {
 // reportDue takes the reading that is due and returns how long it takes until the next one is. Of
 // readings that are overdue only one is taken, unless the clock has yet to catch up.
 func (a *Agent) reportDue() time.Duration {
-	if a.tick.Before(a.cfg.Clock.CaughtUp()) {
+	if present := a.cfg.Clock.CaughtUp(); a.tick.Before(present) {
 		a.reportAt(a.tick)
 		a.tick = a.tick.Add(a.cfg.Interval)
+		if !a.tick.Before(present) {
+			a.log.Info("the clock has caught up with the present")
+		}
 		return a.cfg.Clock.Until(a.tick)
 	}
 	now := a.cfg.Clock.Now()
