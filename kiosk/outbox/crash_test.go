@@ -217,12 +217,13 @@ func TestATornEndIsCutOffWhereverItIsTorn(t *testing.T) {
 		n := whole(ends, at)
 		// What comes now must stand behind the good records, and be found.
 		add(t, b, reading(100))
-		b = reopen(t, b)
+		abandon(b.log)
+		b = boxOf(t, openLog(t, dir, 0), testSerial, Limits{})
 		got := payloads(t, b)
 		if len(got) != n+1 || got[n] != `{"seq":100}` {
 			t.Fatalf("torn at %d: %v, want %d readings and one more", at, got, n)
 		}
-		_ = b.log.Close()
+		abandon(b.log)
 	}
 }
 
@@ -256,9 +257,7 @@ func TestADamagedByteCostsOnlyWhatFollows(t *testing.T) {
 				n = whole(ends, at)
 			}
 			checkLeft(t, boxOf(t, l, testSerial, Limits{}), n)
-			if err := l.Close(); err != nil {
-				t.Fatal(err)
-			}
+			abandon(l)
 		}
 	}
 }

@@ -322,6 +322,7 @@ func TestSyncsAreAboutOnceASecondAndOnlyForWhatIsLive(t *testing.T) {
 			done(t, b, batch)
 			time.Sleep(50 * time.Millisecond)
 		}
+		synctest.Wait()
 		if disk.synced != 0 {
 			t.Errorf("%d syncs for nothing", disk.synced)
 		}
@@ -329,11 +330,13 @@ func TestSyncsAreAboutOnceASecondAndOnlyForWhatIsLive(t *testing.T) {
 			add(t, b, reading(i+1))
 			time.Sleep(50 * time.Millisecond)
 		}
+		synctest.Wait()
 		if disk.synced < 8 || disk.synced > 11 {
 			t.Errorf("%d syncs in 10 seconds", disk.synced)
 		}
 		before := disk.synced
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if disk.synced > before+1 {
 			t.Errorf("%d syncs in a quiet minute", disk.synced-before)
 		}
@@ -343,6 +346,7 @@ func TestSyncsAreAboutOnceASecondAndOnlyForWhatIsLive(t *testing.T) {
 		head := l.head()
 		add(t, b, reading(500))
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		add(t, b, reading(501))
 		if !strings.Contains(text.String(), "could not be synced") || l.head() == head {
 			t.Errorf("after a failed sync it goes on in the same segment; the log says\n%s", text)
