@@ -31,7 +31,7 @@ func enrolledAndDown(t *testing.T) (p *platform, sent map[time.Time]bool) {
 	k.interrupt()
 	var err error
 	eventually(t, "the point of the first reading", func() error {
-		if sent, err = p.points(outboxSerial); err == nil && len(sent) == 0 {
+		if sent, err = p.storedTimes(outboxSerial); err == nil && len(sent) == 0 {
 			err = errors.New("there is none")
 		}
 		return err
@@ -44,8 +44,8 @@ func enrolledAndDown(t *testing.T) (p *platform, sent map[time.Time]bool) {
 	return p, sent
 }
 
-// points returns the times of a kiosk's stored readings. A time that comes twice is an error.
-func (p *platform) points(serial string) (map[time.Time]bool, error) {
+// storedTimes returns the times of a kiosk's stored readings. A time that comes twice is an error.
+func (p *platform) storedTimes(serial string) (map[time.Time]bool, error) {
 	var out struct {
 		Points []struct{ Time time.Time }
 	}
@@ -151,7 +151,7 @@ func (p *platform) awaitStored(t *testing.T, readings []protocol.Reading, before
 		}
 	}
 	eventually(t, fmt.Sprintf("%d readings in the store, each once", len(expected)), func() error {
-		stored, err := p.points(outboxSerial)
+		stored, err := p.storedTimes(outboxSerial)
 		if err != nil {
 			return err
 		}
