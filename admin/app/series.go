@@ -31,8 +31,8 @@ func openSeries(ctx context.Context, cfg *Config, metrics prometheus.Registerer,
 	}
 	return embedded.Open(embedded.Config{
 		Dir: cfg.path("telemetry"), Retention: cfg.Telemetry.Retention, OutOfOrderWindow: cfg.Telemetry.Window,
-		MinFreeBytes: int64(cfg.Journal.MinFree) / 4, // the journal stops long before
-		Logger: daemon.AtLeast(log, slog.LevelWarn), Registerer: metrics, // its reports of each replayed segment are no news
+		MinFreeBytes: int64(cfg.Journal.MinFree) / 4,                           // the journal stops long before
+		Logger:       daemon.AtLeast(log, slog.LevelWarn), Registerer: metrics, // its reports of each replayed segment are no news
 	})
 }
 

@@ -4,8 +4,6 @@ import (
 	"hash/fnv"
 	"slices"
 	"time"
-
-	"kioskfleet/internal/protocol"
 )
 
 // LedgerCounts says which of a kiosk's readings arrived since a time. Readings are counted by session
@@ -50,6 +48,9 @@ const (
 	maxLedgerSessions = 16
 	maxLedgerRuns     = 32 // of one session
 	maxLedgerClosed   = 64
+	// maxLedgerSeq is the largest number that counts as one: a kiosk that reports each millisecond needs
+	// 285,000 years for it, and it is exact in JSON.
+	maxLedgerSeq = 1 << 53
 )
 
 // Book counts a reading that was received at that time, and what it says of dropped ones.
@@ -58,13 +59,16 @@ func (l *Ledger) Book(r *Reading) {
 		l.Since = r.ReceivedAt
 	}
 	for _, d := range r.Dropped {
+		if d.From == 0 || d.To < d.From || d.To > maxLedgerSeq {
+			continue
+		}
 		s := l.session(d.Session, d.From)
 		l.Dropped += s.add(d.From, d.To)
 		l.bound(s)
 	}
 	switch {
 	case r.OnlyReports():
-	case r.Seq == 0:
+	case r.Seq == 0 || r.Seq > maxLedgerSeq:
 		l.Received++
 	default:
 		s := l.session(r.Session, r.Seq)
@@ -187,19 +191,3 @@ func sessionHash(id string) uint32 {
 	_, _ = h.Write([]byte(id)) // a hash never fails
 	return h.Sum32()
 }
-
-// CheckRange returns why a range of dropped readings is none, or "".
-func CheckRange(d protocol.SeqRange) string {
-	switch {
-	case d.From == 0:
-		return "from is 0; seq counts from 1"
-	case d.To < d.From:
-		return "to is before from"
-	case d.To-d.From >= maxDroppedRun:
-		return "the range is longer than any outbox"
-	}
-	return ""
-}
-
-// maxDroppedRun bounds one range of dropped readings; a year of one reading a second.
-const maxDroppedRun = 366 * 24 * 3600

@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -50,6 +51,13 @@ func TestTheLedgerCounts(t *testing.T) {
 			func(l *Ledger) { book(l, "a", 1, 9); drop(l, "a", 3, 7); drop(l, "a", 2, 8) }, LedgerCounts{Received: 2, Dropped: 7}},
 		"dropped although it had arrived": {
 			func(l *Ledger) { book(l, "a", 1, 2, 3); drop(l, "a", 2, 4) }, LedgerCounts{Received: 3, Dropped: 1}},
+		"numbers that no kiosk gets to": {
+			func(l *Ledger) {
+				book(l, "a", 1, math.MaxUint64, math.MaxUint64-1)
+				drop(l, "a", 2, math.MaxUint64)
+				drop(l, "a", 0, 5)
+				drop(l, "a", 5, 4)
+			}, LedgerCounts{Received: 3}},
 		"a whole session dropped": {
 			func(l *Ledger) { book(l, "a", 1); drop(l, "b", 1, 10); book(l, "b", 11) }, LedgerCounts{Received: 2, Dropped: 10}},
 	}

@@ -27,6 +27,7 @@ type consumer struct {
 	name    string
 	reader  *journal.Reader
 	log     *slog.Logger
+	kept    payloads
 	company time.Duration // how long a first record waits for others, 0: not at all
 	// work does a batch. errRewind sends the consumer back to the oldest record; any other error means
 	// that the batch is to come again at the next start, and ends the consumer.
@@ -194,7 +195,7 @@ func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64,
 			c.log.Error("journal record skipped", "consumer", c.name, "number", number, "error", err)
 			continue
 		}
-		r.number = number
+		r.number, r.payload = number, c.kept.keep(r.payload)
 		batch = append(batch, r)
 		if first && c.company > 0 && ctx.Err() == nil {
 			sleep(ctx, c.company)

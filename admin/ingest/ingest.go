@@ -27,6 +27,7 @@ type Message struct {
 	Payload      []byte
 	ConnectionID string // empty behind an external broker
 	ReceivedAt   time.Time
+	Will         bool // the broker says it for a kiosk that is gone; nobody sends it again
 }
 
 // Live is the side that keeps up with what is so right now. For one kiosk its methods are called in
@@ -103,6 +104,7 @@ type Ingest struct {
 	series  *consumer
 	metrics *metrics
 	buffers sync.Pool
+	news    news
 }
 
 // Open prepares the consumers. From here on Accept takes messages.
@@ -119,6 +121,7 @@ func Open(cfg Config) (*Ingest, error) {
 		*c = &consumer{name: name, reader: reader, log: cfg.Log}
 		(*c).progress.done(reader.Position(), time.Now().UTC())
 	}
+	in.news.in = in
 	in.metrics = newMetrics(in, cfg.Metrics)
 	live := newLiveSide(in, cfg.Journal.Stats().Next)
 	in.live.work, in.live.caughtUp = live.work, live.start
@@ -129,18 +132,22 @@ func Open(cfg Config) (*Ingest, error) {
 }
 
 // Accept takes one message; when it returns nil the message is on disk. An error means that it was not
-// taken and must not be acknowledged.
+// taken and must not be acknowledged. A will is taken in any case: see news.
 func (in *Ingest) Accept(m Message) error {
 	if len(m.Payload) > maxPayloadBytes {
 		// The broker lets no larger packet through; this guards the journal against another broker.
 		// What is left of it becomes a dead letter by its own length.
 		m.Payload = m.Payload[:maxPayloadBytes+1]
 	}
-	err := in.append(record{
+	r := record{
 		kind: kindMessage, at: m.ReceivedAt, serial: m.Serial, site: in.cfg.SiteOf(m.Serial),
 		connection: m.ConnectionID, channel: m.Channel, payload: m.Payload,
-	})
-	if err != nil {
+	}
+	if m.Will {
+		in.news.put(r)
+		return nil
+	}
+	if err := in.append(r); err != nil {
 		in.metrics.refused.WithLabelValues(refusalLabel(err)).Inc()
 		return err
 	}
@@ -149,9 +156,7 @@ func (in *Ingest) Accept(m Message) error {
 }
 
 // AcceptConnection takes the news of a connection.
-func (in *Ingest) AcceptConnection(e fleet.ConnectionEvent) error {
-	return in.append(connectionRecord(e))
-}
+func (in *Ingest) AcceptConnection(e fleet.ConnectionEvent) { in.news.put(connectionRecord(e)) }
 
 func (in *Ingest) append(r record) error {
 	buf, _ := in.buffers.Get().(*[]byte)
@@ -176,6 +181,7 @@ func refusalLabel(err error) string {
 // Run works on the journal until ctx ends, then until it is worked off or the grace is over.
 func (in *Ingest) Run(ctx context.Context) error {
 	var group errgroup.Group
+	group.Go(func() error { in.news.run(ctx); return nil })
 	for _, c := range []*consumer{in.live, in.series} {
 		group.Go(func() error { return c.run(ctx) })
 	}

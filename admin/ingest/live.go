@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"hash/maphash"
 	"sync"
 
@@ -97,60 +96,26 @@ func (s *liveSide) handle(ctx context.Context, r *record) {
 		}
 		s.in.metrics.readings.Add(float64(len(readings)))
 	case protocol.ChannelJoin:
-		var j protocol.Join
-		if s.decode(r, &j) && s.checkJoin(r, &j) {
+		if j, why := decodeJoin(r.serial, r.payload); s.good(r, why) {
 			live.Joined(ctx, r.origin(), j)
 		}
 	case protocol.ChannelBye:
-		var b protocol.Bye
-		if s.decode(r, &b) && s.checkTexts(r, b.Session, b.Reason) {
+		if b, why := decodeBye(r.payload); s.good(r, why) {
 			live.Bye(ctx, r.origin(), b)
 		}
 	case protocol.ChannelAck:
-		var a protocol.Ack
-		if s.decode(r, &a) {
+		if a, why := decodeAck(r.payload); s.good(r, why) {
 			live.Acked(ctx, r.origin(), a)
 		}
 	default:
-		s.refuse(r, refuse(reasonUnknown, "nothing is expected on %s", r.channel))
+		s.good(r, refuse(reasonUnknown, "nothing is expected on %s", r.channel))
 	}
 }
 
-// refuse makes a dead letter of a whole message.
-func (s *liveSide) refuse(r *record, why *refusal) {
-	s.letters.put(letterOf(r, 0, r.payload, why))
-}
-
-func (s *liveSide) decode(r *record, into any) bool {
-	if err := json.Unmarshal(r.payload, into); err != nil {
-		s.refuse(r, refuse(reasonMalformed, "%w", err))
-		return false
+// good reports whether a message may be used, and makes a dead letter of one that may not.
+func (s *liveSide) good(r *record, why *refusal) bool {
+	if why != nil {
+		s.letters.put(letterOf(r, 0, r.payload, why))
 	}
-	return true
-}
-
-// maxCapabilities bounds what a kiosk may announce.
-const maxCapabilities = 64
-
-func (s *liveSide) checkJoin(r *record, j *protocol.Join) bool {
-	if j.Serial != "" && j.Serial != r.serial {
-		s.refuse(r, refuse(reasonSerial, "payload says %q, the topic %q", j.Serial, r.serial))
-		return false
-	}
-	if len(j.Capabilities) > maxCapabilities || len(j.Commands) > maxCapabilities {
-		s.refuse(r, refuse(reasonSchema, "more than %d capabilities or commands", maxCapabilities))
-		return false
-	}
-	texts := append([]string{j.Session, j.BootID, j.AgentVersion, j.Model}, j.Capabilities...)
-	return s.checkTexts(r, append(texts, j.Commands...)...)
-}
-
-func (s *liveSide) checkTexts(r *record, texts ...string) bool {
-	for _, text := range texts {
-		if len(text) > maxTextBytes {
-			s.refuse(r, refuse(reasonSchema, "a text has more than %d bytes", maxTextBytes))
-			return false
-		}
-	}
-	return true
+	return why == nil
 }

@@ -18,6 +18,7 @@ type metrics struct {
 	repeated       prometheus.Counter
 	retries        prometheus.Counter
 	rewinds        prometheus.Counter
+	newsLost       prometheus.Counter
 }
 
 func newMetrics(in *Ingest, reg prometheus.Registerer) *metrics {
@@ -37,10 +38,11 @@ func newMetrics(in *Ingest, reg prometheus.Registerer) *metrics {
 		stored:         counter("stored_readings_total", "Readings that the time-series store has taken, those again that it was given again."),
 		repeated:       counter("repeated_readings_total", "Readings that were not stored because they had just been."),
 		retries:        counter("store_retries_total", "Failed attempts to append to the time-series store."),
+		newsLost:       counter("news_lost_total", "Connections and wills that could not be noted, because the journal refused for too long."),
 		rewinds:        counter("store_rewinds_total", "Times that the whole journal was appended again, because the time-series store had lost something."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.messages, m.refused, m.readings, m.deadLetters, m.lettersDropped, m.stored, m.repeated, m.retries, m.rewinds, &journalCollector{
+		reg.MustRegister(m.messages, m.refused, m.readings, m.deadLetters, m.lettersDropped, m.stored, m.repeated, m.retries, m.rewinds, m.newsLost, &journalCollector{
 			status:    in.Status,
 			behind:    prometheus.NewDesc("kioskfleet_journal_behind_records", "Records of the journal that a consumer has not worked off.", []string{"consumer"}, nil),
 			lag:       prometheus.NewDesc("kioskfleet_journal_lag_seconds", "Age of the oldest record that a consumer has not worked off; 0 when there is none.", []string{"consumer"}, nil),

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/admin/ingest/journal"
 	"kioskfleet/internal/protocol"
 )
 
@@ -248,6 +250,39 @@ func TestADeadLetterIsReplayed(t *testing.T) {
 	if got := r.values(); !slices.Equal(got, []string{"7"}) || len(r.letters) != 0 {
 		t.Errorf("stored %v, dead letters %v", got, r.reasons())
 	}
+}
+
+// Nobody sends connections and wills again, so they wait for a journal that refuses.
+func TestConnectionsAndWillsWaitForAFullJournal(t *testing.T) {
+	r := newRecorder()
+	dir := t.TempDir()
+	var full atomic.Bool
+	full.Store(true)
+	in, stop := begin(t, dir, r, func(c *journal.Config) {
+		c.MinFreeBytes = 1000
+		c.Free = func(string) (int64, error) {
+			return map[bool]int64{true: 1, false: 1 << 40}[full.Load()], nil
+		}
+	})
+	in.AcceptConnection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "c1", Connected: true, At: time.Now()})
+	if err := in.Accept(Message{Serial: "K-1", Channel: protocol.ChannelBye, Payload: []byte(`{"session":"s"}`), Will: true, ReceivedAt: time.Now()}); err != nil {
+		t.Errorf("a will: %v", err)
+	}
+	if err := in.Accept(Message{Serial: "K-1", Channel: protocol.ChannelTelemetry, Payload: []byte(reading("K-1", 1)), ReceivedAt: time.Now()}); err == nil {
+		t.Error("a reading is accepted")
+	}
+	if s := in.Status(); s.Accepting || s.Refusal == "" {
+		t.Errorf("status %+v", s)
+	}
+	in.AcceptConnection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "c1", At: time.Now()})
+	full.Store(false)
+	r.await(t, "all of it in its order", func() bool {
+		return slices.Equal(r.told["K-1"], []string{"connection c1 true clean=false takenover=false", "bye s", "connection c1 false clean=false takenover=false"})
+	})
+	if s := in.Status(); !s.Accepting {
+		t.Errorf("status %+v", s)
+	}
+	stop()
 }
 
 // poll waits until ok holds.
