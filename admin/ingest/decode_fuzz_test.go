@@ -63,39 +63,62 @@ func checkReading(t *testing.T, r *fleet.Reading) {
 
 func FuzzDecodeReadings(f *testing.F) {
 	f.Add([]byte(strings.ReplaceAll(wholeReading, "SIM-KIOSK-007", "K-1")))
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		sent := bytes.Clone(payload)
-		readings, refused := decodeReadings("K-1", payload, received, window)
-		checkRefusals(t, payload, refused...)
-		for i := range readings {
-			checkReading(t, &readings[i])
-		}
+	f.Fuzz(compareReadings)
+}
 
-		// It comes to what encoding/json and the same rules come to.
-		want, bad, whole := oracle("K-1", sent, received, window)
-		if !slices.EqualFunc(readings, want, func(a, b fleet.Reading) bool { return same(&a, &b) }) {
-			t.Errorf("decoded %+v\nwant    %+v", readings, want)
-		}
-		switch {
-		case whole && (len(refused) != 1 || !bytes.Equal(refused[0].raw, payload) || refused[0].reason != reasonMalformed && refused[0].reason != reasonTooLarge):
-			t.Errorf("refused %v, want the message as a whole", refused)
-		case !whole && !slices.EqualFunc(refused, bad, func(r *refusal, item int) bool { return r.item == item }):
-			t.Errorf("refused %v, want items %v", refused, bad)
-		}
-		for _, r := range refused {
-			// What is kept of an item can be replayed as a message of its own.
-			if _, again := decodeReadings("K-1", r.raw, received, window); !whole && (len(again) == 0 || again[0].reason != r.reason) && r.raw[0] != '[' {
-				t.Errorf("%q alone is refused with %v, in its message with %v", r.raw, again, r)
-			}
-		}
+// tokens are what messages are made of, so that a fuzzer that knows no JSON gets far into it. Their places
+// are in the corpus: new ones come last.
+var tokens = []string{
+	"{", "}", "[", "]", ",", ":", " ", `"`, `"timestamp":`, `"2026-01-02T03:04:05.678Z"`, `"serial":`, `"K-1"`, `{"timestamp":"2026-01-02T03:04:05.678Z","serial":"K-1"`,
+	`,"seq":`, `,"session":`, `,"status":`, `,"config_version":`, `,"kiosk_id":`, `,"dropped":[`, `{"session":"s","from":1,"to":`, `,"from":`, `,"custom":{`, `,"hardware":{`, `,"vendor":{`, `,"v\u0065ndor":{`,
+	`"cpu_temp":`, `"ink_level":`, `"ink\u005flevel":`, `"a":`, `"b":`, `,"z9":`, `"9":`, `"a.b":`, `"":`, "true", "false", "null", "nul", "NaN", "-Infinity", "0", "-0", "1", "-", ".", "e", "E+", "7", "22.4", "-61.0", "1e999", "1e-999", "5e-324",
+	"9007199254740993", "18446744073709551615", "18446744073709551616", "0.1000000000000000055511151231257827", `"ready"`, `"\ud83d\ude00"`, `"\ud83d`, `\u`, `\n`, `\"`, `"\u0000"`, "\n", "é", "\xff", `"x`, `{"a":[{}]}`, `[[]]`, "[[[[", "]]]]", `{"x":`, `,{}`,
+	`"2026-01-02T03:04:05+01:00"`, `"1969-01-01T00:00:00Z"`, `"2027-01-01T00:00:00Z"`, `"K-2"`,
+}
 
-		// A restart decodes again what the journal holds: it must come to the same, and must not
-		// depend on memory that is used again meanwhile.
-		clear(payload)
-		if again, _ := decodeReadings("K-1", sent, received, window); !reflect.DeepEqual(again, readings) {
-			t.Errorf("decoded %+v, and the next time %+v", readings, again)
+func FuzzDecodeTokens(f *testing.F) {
+	f.Fuzz(func(t *testing.T, places []byte) {
+		var payload []byte
+		for _, place := range places {
+			payload = append(payload, tokens[int(place)%len(tokens)]...)
 		}
+		compareReadings(t, payload)
 	})
+}
+
+// compareReadings decodes a payload and compares what comes out with the oracle.
+func compareReadings(t *testing.T, payload []byte) {
+	sent := bytes.Clone(payload)
+	readings, refused := decodeReadings("K-1", payload, received, window)
+	checkRefusals(t, payload, refused...)
+	for i := range readings {
+		checkReading(t, &readings[i])
+	}
+
+	// It comes to what encoding/json and the same rules come to.
+	want, bad, whole := oracle("K-1", sent, received, window)
+	if !slices.EqualFunc(readings, want, func(a, b fleet.Reading) bool { return same(&a, &b) }) {
+		t.Errorf("decoded %+v\nwant    %+v", readings, want)
+	}
+	switch {
+	case whole && (len(refused) != 1 || !bytes.Equal(refused[0].raw, payload) || refused[0].reason != reasonMalformed && refused[0].reason != reasonTooLarge):
+		t.Errorf("refused %v, want the message as a whole", refused)
+	case !whole && !slices.EqualFunc(refused, bad, func(r *refusal, item int) bool { return r.item == item }):
+		t.Errorf("refused %v, want items %v", refused, bad)
+	}
+	for _, r := range refused {
+		// What is kept of an item can be replayed as a message of its own.
+		if _, again := decodeReadings("K-1", r.raw, received, window); !whole && (len(again) == 0 || again[0].reason != r.reason) && r.raw[0] != '[' {
+			t.Errorf("%q alone is refused with %v, in its message with %v", r.raw, again, r)
+		}
+	}
+
+	// A restart decodes again what the journal holds: it must come to the same, and must not
+	// depend on memory that is used again meanwhile.
+	clear(payload)
+	if again, _ := decodeReadings("K-1", sent, received, window); !reflect.DeepEqual(again, readings) {
+		t.Errorf("decoded %+v, and the next time %+v", readings, again)
+	}
 }
 
 func FuzzTimestamp(f *testing.F) {
