@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"kioskfleet/internal/protocol"
 )
@@ -20,6 +21,27 @@ type DeadLetter struct {
 	Size       int    // of the payload as the kiosk sent it, in bytes; 0: Payload is all of it
 	Truncated  bool   // the payload was too large to be kept whole, so it cannot be replayed
 	ReceivedAt time.Time
+}
+
+// MaxDeadLetterPayload is how many bytes of a payload a dead letter keeps.
+const MaxDeadLetterPayload = 16 << 10
+
+// Shorten cuts a payload that is too large to be kept, without half a character at the end, and notes its
+// size. Doing it again changes nothing.
+func (d *DeadLetter) Shorten() {
+	d.Size = max(d.Size, len(d.Payload))
+	if len(d.Payload) <= MaxDeadLetterPayload {
+		return
+	}
+	d.Payload, d.Truncated = d.Payload[:MaxDeadLetterPayload:MaxDeadLetterPayload], true
+	for i := len(d.Payload) - 1; i >= len(d.Payload)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(d.Payload[i]) {
+			if !utf8.FullRune(d.Payload[i:]) {
+				d.Payload = d.Payload[:i]
+			}
+			return
+		}
+	}
 }
 
 // DeadLetterFilter picks dead letters; an empty field picks all.

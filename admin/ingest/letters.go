@@ -20,12 +20,33 @@ func (in *Ingest) Replay(d fleet.DeadLetter) error {
 		return fleet.Invalid("payload", "was too large to be kept whole, so it cannot be replayed")
 	}
 	m := Message{Serial: d.Serial, Channel: d.Channel, Payload: d.Payload, ReceivedAt: time.Now().UTC().Truncate(time.Millisecond)}
-	if d.Channel == protocol.ChannelTelemetry {
-		if _, refused := decodeReadings(m.Serial, m.Payload, m.ReceivedAt, in.cfg.Window); len(refused) > 0 {
-			return fleet.Invalid("payload", "would be refused again: %v", refused[0])
-		}
+	why := in.faultOf(m)
+	if d.Reason == reasonConflict {
+		why = refuse(reasonConflict, "the store still has another reading of that time")
+	}
+	if why != nil {
+		return fleet.Invalid("payload", "would be refused again: %v", why)
 	}
 	return in.Accept(m)
+}
+
+// faultOf returns why a message would be refused, as far as the message itself says.
+func (in *Ingest) faultOf(m Message) (why *refusal) {
+	switch m.Channel {
+	case protocol.ChannelTelemetry:
+		if _, refused := decodeReadings(m.Serial, m.Payload, m.ReceivedAt, in.cfg.Window); len(refused) > 0 {
+			return refused[0]
+		}
+	case protocol.ChannelJoin:
+		_, why = decodeJoin(m.Serial, m.Payload)
+	case protocol.ChannelBye:
+		_, why = decodeBye(m.Payload)
+	case protocol.ChannelAck:
+		_, why = decodeAck(m.Payload)
+	default:
+		why = refuse(reasonUnknown, "nothing is expected on %s", m.Channel)
+	}
+	return why
 }
 
 // maxWaitingLetters bounds the dead letters that wait for a database that does not take them; of more,
@@ -34,10 +55,13 @@ const maxWaitingLetters = 5000
 
 // letterOf makes a dead letter of a record, or of an item of it.
 func letterOf(r *record, item int, payload []byte, why *refusal) fleet.DeadLetter {
-	return fleet.DeadLetter{
+	d := fleet.DeadLetter{
 		Source: fleet.Source{Record: r.number, Item: item}, Serial: r.serial, Site: r.site, Channel: r.channel,
-		Reason: why.reason, Detail: why.err.Error(), Payload: slices.Clone(payload), ReceivedAt: r.at,
+		Reason: why.reason, Detail: why.err.Error(), Payload: payload, ReceivedAt: r.at,
 	}
+	d.Shorten()
+	d.Payload = slices.Clone(d.Payload) // it is part of what the journal's reader lends
+	return d
 }
 
 // countLetter counts a refusal.

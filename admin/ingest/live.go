@@ -92,7 +92,13 @@ func (s *liveSide) handle(ctx context.Context, r *record) {
 		}
 		for i := range readings {
 			readings[i].Site, readings[i].Source.Record = r.site, r.number
-			live.Reading(ctx, &readings[i])
+			reading := &readings[i]
+			if len(readings) > 1 {
+				// One that is kept must not keep the others in memory.
+				alone := readings[i]
+				reading = &alone
+			}
+			live.Reading(ctx, reading)
 		}
 		s.in.metrics.readings.Add(float64(len(readings)))
 	case protocol.ChannelJoin:

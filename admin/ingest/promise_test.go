@@ -241,6 +241,11 @@ func TestADeadLetterIsReplayed(t *testing.T) {
 		{Serial: "K-1", Channel: protocol.ChannelTelemetry, Payload: []byte("{")},
 		{Serial: "K-1", Channel: protocol.ChannelTelemetry, Payload: []byte("[" + sample("K-1", 1, 1, 7) + `,{}]`)},
 		{Serial: "K-1", Channel: protocol.ChannelTelemetry, Payload: letter.Payload, Truncated: true},
+		{Serial: "K-1", Channel: protocol.ChannelTelemetry, Payload: letter.Payload, Reason: reasonConflict},
+		{Serial: "K-1", Channel: protocol.ChannelJoin, Payload: []byte("[]")},
+		{Serial: "K-1", Channel: protocol.ChannelBye, Payload: []byte("[]")},
+		{Serial: "K-1", Channel: protocol.ChannelAck, Payload: []byte("{}")},
+		{Serial: "K-1", Channel: "nonsense", Payload: []byte("{}")},
 	} {
 		if err := in.Replay(bad); !errors.As(err, &invalid) {
 			t.Errorf("%s: %v, want a validation error", bad.Payload, err)

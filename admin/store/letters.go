@@ -9,14 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"kioskfleet/admin/fleet"
 )
 
 // Bounds of the dead letters. Beyond them the oldest go; the counts of refusals stay.
 const (
-	maxLetterPayload   = 16 << 10
 	maxLettersPerKiosk = 200
 	maxLetters         = 10_000
 	keptLetterPlaces   = 100_000 // about 8 MiB
@@ -130,10 +128,7 @@ func newestLetters(letters []fleet.DeadLetter) (kept []fleet.DeadLetter, serials
 }
 
 func insertLetter(ctx context.Context, tx *sql.Tx, d fleet.DeadLetter) error {
-	d.Size = max(d.Size, len(d.Payload))
-	if len(d.Payload) > maxLetterPayload {
-		d.Payload, d.Truncated = cut(d.Payload, maxLetterPayload), true
-	}
+	d.Shorten()
 	truncated := 0
 	if d.Truncated {
 		truncated = 1
@@ -150,20 +145,6 @@ func insertLetter(ctx context.Context, tx *sql.Tx, d fleet.DeadLetter) error {
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO dead_letter_payloads (letter_id, payload) VALUES ($1, $2)`, id, d.Payload)
 	return err
-}
-
-// cut returns at most n bytes of a payload, without half a character at the end.
-func cut(payload []byte, n int) []byte {
-	head := payload[:n]
-	for i := n - 1; i >= n-utf8.UTFMax && i >= 0; i-- {
-		if utf8.RuneStart(head[i]) {
-			if !utf8.FullRune(head[i:]) {
-				head = head[:i]
-			}
-			break
-		}
-	}
-	return head
 }
 
 // pruneLetters removes the oldest letters beyond the bounds. It looks only at the kiosks that got new ones.

@@ -92,9 +92,9 @@ func TestADeadLetterIsKeptWhole(t *testing.T) {
 func TestALongPayloadIsCut(t *testing.T) {
 	s := open(t)
 	ctx := t.Context()
-	whole := bytes.Repeat([]byte("x"), maxLetterPayload)
-	accent := append(bytes.Repeat([]byte("x"), maxLetterPayload-1), "éé"...)
-	binary := bytes.Repeat([]byte{0x80}, maxLetterPayload+10)
+	whole := bytes.Repeat([]byte("x"), fleet.MaxDeadLetterPayload)
+	accent := append(bytes.Repeat([]byte("x"), fleet.MaxDeadLetterPayload-1), "éé"...)
+	binary := bytes.Repeat([]byte{0x80}, fleet.MaxDeadLetterPayload+10)
 	for i, tt := range []struct {
 		name      string
 		payload   []byte
@@ -104,10 +104,10 @@ func TestALongPayloadIsCut(t *testing.T) {
 		want      []byte
 		wantCut   bool
 	}{
-		{"at the bound", whole, 0, false, maxLetterPayload, whole, false},
-		{"beyond it", append(slices.Clone(whole), 'y'), 0, false, maxLetterPayload + 1, whole, true},
-		{"no half character", accent, 0, false, len(accent), accent[:maxLetterPayload-1], true},
-		{"no text at all", binary, 0, false, len(binary), binary[:maxLetterPayload], true},
+		{"at the bound", whole, 0, false, fleet.MaxDeadLetterPayload, whole, false},
+		{"beyond it", append(slices.Clone(whole), 'y'), 0, false, fleet.MaxDeadLetterPayload + 1, whole, true},
+		{"no half character", accent, 0, false, len(accent), accent[:fleet.MaxDeadLetterPayload-1], true},
+		{"no text at all", binary, 0, false, len(binary), binary[:fleet.MaxDeadLetterPayload], true},
 		{"cut before", []byte("abc"), 300_000, true, 300_000, []byte("abc"), true},
 	} {
 		must(t, s.AddDeadLetters(ctx, []fleet.DeadLetter{letter(i, func(d *fleet.DeadLetter) {
