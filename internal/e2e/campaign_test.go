@@ -96,6 +96,9 @@ func (p *platform) holdToAcknowledged(t *testing.T, sent map[string][]load.Entry
 		}
 		n, missing, wrong := p.compare(t, serial, entries)
 		for len(missing) > 0 && len(wrong) == 0 && time.Now().Before(deadline) {
+			if p.ended() {
+				t.Fatalf("admin has ended: %v", p.err)
+			}
 			time.Sleep(100 * time.Millisecond)
 			n, missing, wrong = p.compare(t, serial, entries)
 		}
