@@ -280,16 +280,16 @@ func (s *stream) read(res *http.Response) {
 		if !ok {
 			continue
 		}
-		var reading struct {
-			Serial    string
-			Timestamp time.Time
+		var event struct {
+			Serial  string
+			Reading struct{ Timestamp time.Time }
 		}
-		err := json.Unmarshal([]byte(data), &reading)
+		err := json.Unmarshal([]byte(data), &event)
 		s.mu.Lock()
 		if err != nil {
 			s.err = fmt.Errorf("%w: %s", err, data)
 		}
-		s.note(reading.Serial, reading.Timestamp, time.Now())
+		s.note(event.Serial, event.Reading.Timestamp, time.Now())
 		s.mu.Unlock()
 	}
 	s.mu.Lock()
