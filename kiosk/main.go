@@ -7,15 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"time"
 	_ "time/tzdata" // the time zone of a simulated kiosk, also where the system has none
 
+	"kioskfleet/internal/config"
 	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/agent"
+	"kioskfleet/kiosk/clock"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/outbox"
 )
 
 // Config is the kiosk's configuration.
@@ -31,8 +35,15 @@ type Config struct {
 	DataDir    string        `key:"data_dir" usage:"folder for key, certificate and state"`
 	Interval   time.Duration `key:"interval" usage:"time between readings"`
 	Model      string        `key:"model" usage:"model name that the kiosk announces"`
+	Outbox     Outbox        `key:"outbox"`
 	Simulation Simulation    `key:"simulation"`
 	Log        daemon.Log    `key:"log"`
+}
+
+// Outbox is the part of the configuration that bounds what waits for the broker.
+type Outbox struct {
+	MaxReadings int          `key:"max_readings" usage:"readings kept while the broker is away; 0: 12 hours of them, at most 10000"`
+	MaxSize     config.Bytes `key:"max_size" usage:"size of these readings"`
 }
 
 // Simulation is the part of the configuration that describes the simulated device.
@@ -42,16 +53,26 @@ type Simulation struct {
 	Lat      float64 `key:"lat" usage:"latitude where the simulated kiosk stands, degrees"`
 	Lng      float64 `key:"lng" usage:"longitude where the simulated kiosk stands, degrees"`
 	Seed     int64   `key:"seed" usage:"seed of the simulated values; 0 derives it from the serial"`
+	// The simulated kiosk's clock.
+	StartAgo  time.Duration `key:"start_ago" usage:"how long ago the simulated kiosk's clock begins"`
+	TimeScale float64       `key:"time_scale" usage:"how fast that clock runs until it has caught up with the present"`
 }
 
-// minInterval keeps a mistyped interval from flooding the platform.
-const minInterval = 10 * time.Millisecond
+const (
+	// minInterval keeps a mistyped interval from flooding the platform.
+	minInterval = 10 * time.Millisecond
+	// minOutboxSize leaves room for a few readings.
+	minOutboxSize = 64 << 10
+	// maxStartAgo is what the platform takes by default: older readings are refused.
+	maxStartAgo = 7 * 24 * time.Hour
+)
 
 // Defaults returns the configuration before file, environment and flags.
 func Defaults() *Config {
 	c := &Config{DataDir: "data", Interval: 5 * time.Second, Model: "Simulated kiosk", Log: daemon.DefaultLog()}
 	c.Admin.URL = "http://127.0.0.1:8080"
-	c.Simulation = Simulation{Timezone: "UTC"}
+	c.Outbox.MaxSize = outbox.DefaultMaxBytes
+	c.Simulation = Simulation{Timezone: "UTC", TimeScale: 1}
 	return c
 }
 
@@ -81,6 +102,23 @@ func (c *Config) Validate() error {
 	if !(c.Simulation.Lng >= -180 && c.Simulation.Lng <= 180) {
 		fault("simulation.lng", "%v is not within -180 to 180", c.Simulation.Lng)
 	}
+	if c.Outbox.MaxReadings < 0 {
+		fault("outbox.max_readings", "%d is negative", c.Outbox.MaxReadings)
+	}
+	if c.Outbox.MaxSize < minOutboxSize {
+		fault("outbox.max_size", "%s is less than %s", c.Outbox.MaxSize, config.Bytes(minOutboxSize))
+	}
+	ago, scale := c.Simulation.StartAgo, c.Simulation.TimeScale
+	switch {
+	case ago < 0 || ago > maxStartAgo:
+		fault("simulation.start_ago", "%s is not within 0s to %s", ago, maxStartAgo)
+	case !(scale >= 1) || math.IsInf(scale, 1):
+		fault("simulation.time_scale", "%v is not a number of at least 1", scale)
+	case ago > 0 && scale == 1:
+		fault("simulation.time_scale", "must be greater than 1, or the clock never catches up with simulation.start_ago of %s", ago)
+	case ago == 0 && scale > 1:
+		fault("simulation.start_ago", "must be given with a simulation.time_scale of %v: the clock has nothing to catch up with", scale)
+	}
 	return errors.Join(faults...)
 }
 
@@ -102,24 +140,60 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a, err := agent.New(agent.Config{
-		Identity: identity,
-		Device: device.NewSimulated(device.Simulation{
-			Serial:   cfg.Serial,
-			Site:     cfg.Simulation.Site,
-			Position: device.Position{Lat: cfg.Simulation.Lat, Lng: cfg.Simulation.Lng},
-			Timezone: zone,
-			Seed:     uint64(cfg.Simulation.Seed),
-		}),
-		Store:    agent.StateFile(filepath.Join(dir, "state.json")),
-		Model:    cfg.Model,
-		Interval: cfg.Interval,
-		Log:      log,
-	})
+	waiting, err := outbox.Open(outbox.Config{Dir: filepath.Join(dir, "outbox"), Log: log})
 	if err != nil {
 		return err
 	}
-	return a.Run(ctx)
+	return waiting.During(func() error {
+		a, err := cfg.agent(identity, dir, zone, waiting, log)
+		if err != nil {
+			return err
+		}
+		return a.Run(ctx)
+	})
+}
+
+// agent makes the agent, with its part of the outbox.
+func (c *Config) agent(identity enroll.Identity, dir string, zone *time.Location, waiting *outbox.Log, log *slog.Logger) (*agent.Agent, error) {
+	counters := &agent.Counters{}
+	limits := outbox.Limits{
+		MaxReadings: c.Outbox.MaxReadings, MaxBytes: int64(c.Outbox.MaxSize),
+		Dropped: func(n int) { counters.Dropped.Add(int64(n)) },
+	}
+	if limits.MaxReadings == 0 {
+		limits.MaxReadings = outbox.DefaultMaxReadings(c.Interval)
+	}
+	box, err := waiting.Box(c.Serial, limits)
+	if err != nil {
+		return nil, err
+	}
+	return agent.New(agent.Config{
+		Identity: identity,
+		Device: device.NewSimulated(device.Simulation{
+			Serial:   c.Serial,
+			Site:     c.Simulation.Site,
+			Position: device.Position{Lat: c.Simulation.Lat, Lng: c.Simulation.Lng},
+			Timezone: zone,
+			Seed:     uint64(c.Simulation.Seed),
+		}),
+		Store:    agent.StateFile(filepath.Join(dir, "state.json")),
+		Outbox:   box,
+		Model:    c.Model,
+		Interval: c.Interval,
+		Clock:    c.Simulation.clock(box.Newest()),
+		Counters: counters,
+		Log:      log,
+	})
+}
+
+// clock returns the simulated kiosk's clock. It does not go back behind the newest reading that the
+// outbox knows of.
+func (s *Simulation) clock(newest time.Time) agent.Clock {
+	if s.StartAgo == 0 {
+		return clock.Real{}
+	}
+	ago := min(s.StartAgo, max(0, time.Since(newest)))
+	return clock.NewCatchUp(ago, s.TimeScale)
 }
 
 // program is the command line; tests use it too.

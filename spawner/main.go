@@ -15,6 +15,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 
+	"kioskfleet/internal/config"
 	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/enroll"
@@ -39,7 +40,11 @@ type Config struct {
 	API struct {
 		Token string `key:"token" usage:"API token with which to register the kiosks first; better given by the environment than by a flag"`
 	} `key:"api"`
-	DataDir  string        `key:"data_dir" usage:"folder for keys, certificates and states"`
+	DataDir string `key:"data_dir" usage:"folder for keys, certificates, states and what waits for the broker"`
+	Outbox  struct {
+		MaxReadings int          `key:"max_readings" usage:"readings kept while the broker is away, of all kiosks together"`
+		MaxSize     config.Bytes `key:"max_size" usage:"size of these readings"`
+	} `key:"outbox"`
 	Interval time.Duration `key:"interval" usage:"time between readings, for all kiosks; 0: as in their settings, else 5s"`
 	Log      daemon.Log    `key:"log"`
 }
@@ -48,12 +53,14 @@ const (
 	defaultKiosksFile = "configs/kiosks.json"
 	maxCount          = 100_000
 	minInterval       = 10 * time.Millisecond
+	minOutboxSize     = 64 << 10
 )
 
 // Defaults returns the configuration before file, environment and flags.
 func Defaults() *Config {
 	c := &Config{Count: 10, SerialPrefix: "SIM-KIOSK-", RampUp: 50, DataDir: "data", Log: daemon.DefaultLog()}
 	c.Admin.URL = "http://127.0.0.1:8080"
+	c.Outbox.MaxReadings, c.Outbox.MaxSize = swarm.DefaultMaxReadings, swarm.DefaultMaxBytes
 	return c
 }
 
@@ -70,6 +77,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Interval != 0 && c.Interval < minInterval {
 		faults = append(faults, fmt.Errorf("interval: %s is less than %s", c.Interval, minInterval))
+	}
+	if c.Outbox.MaxReadings < 1 {
+		faults = append(faults, fmt.Errorf("outbox.max_readings: %d is less than 1", c.Outbox.MaxReadings))
+	}
+	if c.Outbox.MaxSize < minOutboxSize {
+		faults = append(faults, fmt.Errorf("outbox.max_size: %s is less than %s", c.Outbox.MaxSize, config.Bytes(minOutboxSize)))
 	}
 	if _, err := enroll.NewPlatform(c.Admin.URL); err != nil {
 		faults = append(faults, err)
@@ -136,7 +149,8 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	} else {
 		r, err = swarm.New(swarm.Config{
 			Kiosks: kiosks, Platform: platform, Tokens: tokens, Registrar: registrar,
-			DataDir: cfg.DataDir, RampUp: cfg.RampUp, Counters: progress.Counters, Log: kioskLog,
+			DataDir: cfg.DataDir, MaxReadings: cfg.Outbox.MaxReadings, MaxBytes: int64(cfg.Outbox.MaxSize),
+			RampUp: cfg.RampUp, Counters: progress.Counters, Log: kioskLog,
 		})
 	}
 	if err != nil {
@@ -167,7 +181,8 @@ func (c *Config) processes(kiosks []swarm.Kiosk, tokens enroll.Tokens, registrar
 	}
 	return swarm.NewProcesses(swarm.ProcessConfig{
 		Kiosks: kiosks, Binary: binary, AdminURL: c.Admin.URL, Tokens: tokens, Registrar: registrar,
-		DataDir: c.DataDir, RampUp: c.RampUp, LogLevel: c.Log.Level, LogFormat: c.Log.Format,
+		DataDir: c.DataDir, MaxReadings: c.Outbox.MaxReadings, MaxBytes: int64(c.Outbox.MaxSize),
+		RampUp: c.RampUp, LogLevel: c.Log.Level, LogFormat: c.Log.Format,
 		Output: output, Counters: counters, Log: log,
 	})
 }

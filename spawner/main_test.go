@@ -35,6 +35,8 @@ func TestTheCommandLineNamesWhatIsWrong(t *testing.T) {
 		"prefix":        {"--serial-prefix a/", "serial_prefix: serial"},
 		"ramp":          {"--ramp-up 0", "ramp_up: 0 is not a positive number"},
 		"interval":      {"--interval 1ms", "interval: 1ms is less than 10ms"},
+		"outbox count":  {"--outbox-max-readings 0", "outbox.max_readings: 0 is less than 1"},
+		"outbox size":   {"--outbox-max-size 1KiB", "outbox.max_size: 1KiB is less than 64KiB"},
 		"plain http":    {"--admin-url http://admin.example", "admin.url"},
 		"missing file":  {"--kiosks-file none.json", "kiosks_file: read kiosk settings: open none.json"},
 		"broken file":   {"--kiosks-file " + broken, `line 2: A: unknown key "colour"`},

@@ -76,6 +76,13 @@ var calls = []struct {
 	{"GET", "/summary", "", fleet.RoleViewer, 200},
 	{"GET", "/sites", "", fleet.RoleViewer, 200},
 	{"GET", "/metrics", "", fleet.RoleViewer, 200},
+	{"GET", "/ingest", "", fleet.RoleViewer, 200},
+	{"GET", "/dead-letters", "", fleet.RoleViewer, 200},
+	{"GET", "/dead-letters/1", "", fleet.RoleViewer, 200},
+	{"POST", "/dead-letters/1/replay", "", fleet.RoleOperator, 202},
+	{"POST", "/dead-letters/replay?all=true", "", fleet.RoleOperator, 200},
+	{"DELETE", "/dead-letters/1", "", fleet.RoleOperator, 204},
+	{"DELETE", "/dead-letters?all=true", "", fleet.RoleOperator, 200},
 	{"POST", "/kiosks/K-1/commands", `{"name":"ping"}`, fleet.RoleTechnician, 202},
 	{"POST", "/kiosks/K-1/commands", `{"name":"restart"}`, fleet.RoleTechnician, 202},
 	{"POST", "/kiosks/K-1/commands", `{"name":"maintenance","params":{"enabled":true}}`, fleet.RoleTechnician, 202},
@@ -106,6 +113,7 @@ func (s *site) begin() {
 	clear(s.kiosks)
 	s.add("K-1")
 	s.commands["K-1"] = []fleet.Command{{ID: "c1", Serial: "K-1", Status: fleet.CommandQueued}}
+	s.letters = []fleet.DeadLetter{{ID: 1, Serial: "K-1", Reason: "schema", ReceivedAt: start}}
 	s.calls, s.sent = nil, nil
 }
 
@@ -148,7 +156,7 @@ func TestEveryRouteIsInTheAccessTable(t *testing.T) {
 		if !ok || r.Method == "echo_route_not_found" || slices.Contains(open, r.Method+" "+path) {
 			continue
 		}
-		pattern := strings.NewReplacer(":serial", "K-1", ":id", "").Replace(path)
+		pattern := strings.NewReplacer(":serial", "K-1", ":id/replay", "1/replay", ":id", "").Replace(path)
 		if !slices.ContainsFunc(calls, func(c struct {
 			method, path, body string
 			least              fleet.Role
@@ -349,6 +357,14 @@ func TestUnknownResources(t *testing.T) {
 		{"POST", "/api/v1/kiosks/K-9/commands", "operator", 404},
 		{"GET", "/api/v1/commands/nobody", "viewer", 404},
 		{"PUT", "/api/v1/kiosks", "admin", 404},
+		{"GET", "/api/v1/dead-letters/9", "viewer", 404},
+		{"GET", "/api/v1/dead-letters/x", "viewer", 404},
+		{"GET", "/api/v1/dead-letters/0", "viewer", 404},
+		{"GET", "/api/v1/dead-letters/99999999999999999999", "viewer", 404},
+		{"POST", "/api/v1/dead-letters/9/replay", "operator", 404},
+		{"POST", "/api/v1/dead-letters/x/replay", "operator", 404},
+		{"DELETE", "/api/v1/dead-letters/9", "operator", 404},
+		{"DELETE", "/api/v1/dead-letters/-1", "operator", 404},
 		{"DELETE", "/api/v1/tokens/nobody", "admin", 404},
 		{"DELETE", "/api/v1/enrollment-tokens/nobody", "admin", 404},
 		{"POST", "/", "", 405},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,11 @@ type world struct {
 	lives    map[string]*fleet.Live
 	commands map[string][]fleet.Command // by serial, newest first
 	events   map[string][]fleet.Event   // by serial, newest first
+	ledgers  map[string]fleet.LedgerCounts
+	refusals map[string][]fleet.Refusals // by serial
+	letters  []fleet.DeadLetter          // newest first
+	refused  map[int64]error             // what a replay of a letter answers, unless it succeeds
+	intake   fleet.IntakeStatus
 	points   []Point
 	asked    []Range
 	sent     []string // orders, as serial name params expires key actor
@@ -49,6 +55,7 @@ func newWorld() *world {
 	return &world{
 		kiosks: map[string]*fleet.Kiosk{}, lives: map[string]*fleet.Live{},
 		commands: map[string][]fleet.Command{}, events: map[string][]fleet.Event{},
+		ledgers: map[string]fleet.LedgerCounts{}, refusals: map[string][]fleet.Refusals{}, refused: map[int64]error{},
 	}
 }
 
@@ -160,6 +167,12 @@ func (p presences) Get(serial string) *fleet.Live {
 	return unseen(serial)
 }
 
+func (p presences) Ledger(serial string) fleet.LedgerCounts {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.ledgers[serial]
+}
+
 // enrolments is the Enrolment of a world; it knows one token, "t1".
 type enrolments struct{ w *world }
 
@@ -241,6 +254,12 @@ func (h histories) Events(_ context.Context, serial string, before time.Time, id
 	return out, h.w.failing
 }
 
+func (h histories) Refusals(_ context.Context, serial string) ([]fleet.Refusals, error) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	return h.w.refusals[serial], h.w.failing
+}
+
 // serieses is the Series of a world.
 type serieses struct{ w *world }
 
@@ -249,6 +268,122 @@ func (s serieses) Range(_ context.Context, q Range) ([]Point, error) {
 	defer s.w.mu.Unlock()
 	s.w.asked = append(s.w.asked, q)
 	return s.w.points, s.w.failing
+}
+
+// shelf is the Letters, Settling and Intake of a world. ReplayMany takes two letters at a time.
+type shelf struct{ w *world }
+
+func (s shelf) DeadLetters(_ context.Context, f fleet.DeadLetterFilter, before int64, limit int) ([]fleet.DeadLetter, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	var out []fleet.DeadLetter
+	for _, d := range s.w.letters {
+		if matchesLetter(f, d) && (before == 0 || d.ID < before) && len(out) < limit {
+			out = append(out, d)
+		}
+	}
+	return out, s.w.failing
+}
+
+func matchesLetter(f fleet.DeadLetterFilter, d fleet.DeadLetter) bool {
+	return (f.Serial == "" || f.Serial == d.Serial) && (f.Reason == "" || f.Reason == d.Reason) && (f.Through == 0 || d.ID <= f.Through)
+}
+
+func (s shelf) DeadLetter(_ context.Context, id int64) (fleet.DeadLetter, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	for _, d := range s.w.letters {
+		if d.ID == id {
+			return d, s.w.failing
+		}
+	}
+	return fleet.DeadLetter{}, cmp.Or(s.w.failing, fleet.ErrNotFound)
+}
+
+func (s shelf) CountDeadLetters(_ context.Context, f fleet.DeadLetterFilter) (map[string]int, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	out := map[string]int{}
+	for _, d := range s.w.letters {
+		if matchesLetter(f, d) {
+			out[d.Reason]++
+		}
+	}
+	return out, s.w.failing
+}
+
+func (s shelf) TotalDeadLetters(context.Context) (int, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return len(s.w.letters), s.w.failing
+}
+
+func (s shelf) Status() fleet.IntakeStatus {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.w.intake
+}
+
+// take removes a letter.
+func (s shelf) take(id int64) error {
+	for i, d := range s.w.letters {
+		if d.ID == id {
+			s.w.letters = slices.Delete(s.w.letters, i, i+1)
+			return nil
+		}
+	}
+	return fleet.ErrNotFound
+}
+
+func (s shelf) Replay(_ context.Context, id int64, actor string) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if err := s.w.refused[id]; err != nil {
+		return err
+	}
+	if err := s.take(id); err != nil {
+		return err
+	}
+	return s.w.called("replay %d %s", id, actor)
+}
+
+func (s shelf) ReplayMany(_ context.Context, f fleet.DeadLetterFilter, after int64, actor string) (Settled, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	var out Settled
+	for _, d := range slices.Backward(slices.Clone(s.w.letters)) {
+		if d.ID <= after || !matchesLetter(f, d) {
+			continue
+		}
+		if out.Replayed+out.Refused == 2 {
+			return out, s.w.called("replay %+v %d %s", f, after, actor)
+		}
+		out.Next = d.ID
+		if s.w.refused[d.ID] != nil {
+			out.Refused++
+		} else if s.take(d.ID) == nil {
+			out.Replayed++
+		}
+	}
+	out.Next = 0
+	return out, s.w.called("replay %+v %d %s", f, after, actor)
+}
+
+func (s shelf) Discard(_ context.Context, id int64, actor string) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if err := s.take(id); err != nil {
+		return err
+	}
+	return s.w.called("discard %d %s", id, actor)
+}
+
+func (s shelf) DiscardMany(_ context.Context, f fleet.DeadLetterFilter, actor string) (int, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	before := len(s.w.letters)
+	s.w.letters = slices.DeleteFunc(s.w.letters, func(d fleet.DeadLetter) bool { return matchesLetter(f, d) })
+	return before - len(s.w.letters), s.w.called("discard %+v %s", f, actor)
 }
 
 // gatekeeper is the Auth of a world: the names of the roles are users, with their own name as session,
@@ -341,7 +476,7 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	metrics.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "kioskfleet_test"}))
 	cfg := Config{
 		Registry: s.world, Enrolment: enrolments{s.world}, Presence: presences{s.world}, Commands: orders{s.world},
-		History: histories{s.world}, Series: serieses{s.world}, Auth: gatekeeper{s.world}, Hub: s.hub,
+		History: histories{s.world}, Series: serieses{s.world}, Letters: shelf{s.world}, Settling: shelf{s.world}, Intake: shelf{s.world}, Auth: gatekeeper{s.world}, Hub: s.hub,
 		Web:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
 		Ready: func(context.Context) error { return s.ready }, Metrics: metrics,
 		Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler),

@@ -172,7 +172,13 @@ func (s *Server) getKiosk(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, s.view(k))
+	refused, err := s.cfg.History.Refusals(c.Request().Context(), k.Serial)
+	if err != nil {
+		return err
+	}
+	v := s.view(k)
+	v.Ledger = viewLedger(s.cfg.Presence.Ledger(k.Serial), refused)
+	return c.JSON(http.StatusOK, v)
 }
 
 func (s *Server) changeKiosk(c echo.Context) error {

@@ -39,6 +39,7 @@ type Enrolment interface {
 // Presence tells what is so right now.
 type Presence interface {
 	Get(serial string) *fleet.Live
+	Ledger(serial string) fleet.LedgerCounts
 }
 
 // Commands takes orders and answers for them.
@@ -51,6 +52,41 @@ type History interface {
 	Command(ctx context.Context, id string) (fleet.Command, error)
 	Commands(ctx context.Context, serial, before string, limit int) ([]fleet.Command, error)
 	Events(ctx context.Context, serial string, before time.Time, id int64, limit int) ([]fleet.Event, error)
+	Refusals(ctx context.Context, serial string) ([]fleet.Refusals, error)
+}
+
+// Letters reads dead letters.
+type Letters interface {
+	// DeadLetters returns up to limit letters with ids below before, or from the newest when it is 0,
+	// newest first, without payloads.
+	DeadLetters(ctx context.Context, f fleet.DeadLetterFilter, before int64, limit int) ([]fleet.DeadLetter, error)
+	DeadLetter(ctx context.Context, id int64) (fleet.DeadLetter, error)
+	CountDeadLetters(ctx context.Context, f fleet.DeadLetterFilter) (map[string]int, error)
+	TotalDeadLetters(ctx context.Context) (int, error)
+}
+
+// Settled is what became of some dead letters. Next is where to go on, 0 at the end.
+type Settled struct {
+	Replayed, Refused int
+	Next              int64
+}
+
+// Settling replays and discards dead letters.
+type Settling interface {
+	// Replay takes a letter again; when it returns nil the journal has it and the letter is gone. Its
+	// errors are *fleet.ValidationError when it would be refused again, fleet.ErrNotFound, or classified
+	// by Config.Classify when the journal does not accept.
+	Replay(ctx context.Context, id int64, actor string) error
+	// ReplayMany does so with some letters of a filter with ids above after, oldest first.
+	ReplayMany(ctx context.Context, f fleet.DeadLetterFilter, after int64, actor string) (Settled, error)
+	Discard(ctx context.Context, id int64, actor string) error
+	// DiscardMany discards some letters of a filter and returns how many; 0 says that none is left.
+	DiscardMany(ctx context.Context, f fleet.DeadLetterFilter, actor string) (int, error)
+}
+
+// Intake says how the journal and its consumers do.
+type Intake interface {
+	Status() fleet.IntakeStatus
 }
 
 // Range is a question for one metric of one kiosk; Step 0 asks for raw points.

@@ -37,6 +37,9 @@ type Config struct {
 	Commands  Commands
 	History   History
 	Series    Series
+	Letters   Letters
+	Settling  Settling
+	Intake    Intake
 	Auth      Auth
 	Hub       *Hub
 	Web       http.Handler // the operators' page
@@ -119,7 +122,16 @@ func (s *Server) routes() {
 	viewer(http.MethodGet, "/sites", s.sites)
 	viewer(http.MethodGet, "/metrics", s.metrics)
 	viewer(http.MethodGet, "/events", s.stream)
+	viewer(http.MethodGet, "/ingest", s.intake)
+	viewer(http.MethodGet, "/dead-letters", s.listLetters)
+	viewer(http.MethodGet, "/dead-letters/:id", s.getLetter)
 	viewer(http.MethodPost, "/kiosks/:serial/commands", s.sendCommand) // the command's name decides which role it needs
+
+	operator := s.below(s.authenticate, s.sameOrigin, s.require(fleet.RoleOperator))
+	operator(http.MethodDelete, "/dead-letters", s.discardLetters)
+	operator(http.MethodPost, "/dead-letters/replay", s.replayLetters)
+	operator(http.MethodDelete, "/dead-letters/:id", s.discardLetter)
+	operator(http.MethodPost, "/dead-letters/:id/replay", s.replayLetter)
 
 	admin := s.below(s.authenticate, s.sameOrigin, s.require(fleet.RoleAdmin))
 	admin(http.MethodPost, "/kiosks", s.registerKiosk)

@@ -58,6 +58,7 @@ type kioskView struct {
 	SkewSeconds    *float64              `json:"clock_skew_seconds,omitempty"`
 	Interval       *float64              `json:"interval_seconds,omitempty"`
 	LastReading    readingView           `json:"last_reading,omitempty"`
+	Ledger         *ledgerView           `json:"ledger,omitempty"` // only of one kiosk, because it takes a query
 	Revision       uint64                `json:"revision"`
 }
 

@@ -129,8 +129,8 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.onClose("journal", records.Close)
 	if a.ingest, err = ingest.Open(ingest.Config{
-		Journal: records, Live: &live{a.registry, a.tracker, a.ladder, cfg.Broker.Mode == BrokerEmbedded},
-		Series: a.series, Rejected: rejectedReadings, Retry: retryAfter,
+		Journal: records, Live: &live{a.registry, a.tracker, a.outflow, a.ladder}, DeadLetters: a.store,
+		Series: series{a.series}, Rejected: rejectedReadings, Retry: retryAfter, Lost: lostPoints,
 		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
 	}); err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	handler, err := api.New(api.Config{
 		Registry: a.registry, Enrolment: enrolment, Presence: a.tracker, Commands: commands{a.ladder}, History: a.store,
-		Series: series{a.series}, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Classify: classify,
+		Series: series{a.series}, Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Classify: classify,
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})
 	if err != nil {

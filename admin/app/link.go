@@ -49,7 +49,7 @@ type innerBroker struct {
 func newInnerBroker(cfg *Config, certificate func() (*tls.Certificate, error), roots *x509.CertPool, reg *registry.Registry, in func() *ingest.Ingest, metrics prometheus.Registerer, log *slog.Logger) (*innerBroker, error) {
 	s, err := server.New(server.Config{
 		Addr: cfg.Broker.Kiosks.Addr, Certificate: certificate, Roots: roots,
-		Admissions: reg, Sink: &sink{in, log}, Log: log, Metrics: metrics,
+		Admissions: reg, Sink: &sink{in}, Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("broker.kiosks.addr %s: %w", cfg.Broker.Kiosks.Addr, err)
@@ -111,19 +111,16 @@ func (e *innerBroker) addresses(host string) []string {
 }
 
 // sink carries what the embedded broker receives to ingest.
-type sink struct {
-	ingest func() *ingest.Ingest
-	log    *slog.Logger
-}
+type sink struct{ ingest func() *ingest.Ingest }
 
 // Publish implements server.Sink.
 func (s *sink) Publish(m server.Message) error {
-	return s.ingest().Accept(ingest.Message{Serial: m.Serial, Channel: m.Channel, Payload: m.Payload, ConnectionID: m.ConnectionID, ReceivedAt: m.ReceivedAt})
+	return s.ingest().Accept(ingest.Message{Serial: m.Serial, Channel: m.Channel, Payload: m.Payload, ConnectionID: m.ConnectionID, ReceivedAt: m.ReceivedAt, Will: m.Will})
 }
 
 // Connected implements server.Sink.
 func (s *sink) Connected(c server.Connection) {
-	s.connection(fleet.ConnectionEvent{Serial: c.Serial, ConnectionID: c.ID, Connected: true, Remote: c.Remote, At: c.At})
+	s.ingest().AcceptConnection(fleet.ConnectionEvent{Serial: c.Serial, ConnectionID: c.ID, Connected: true, Remote: c.Remote, At: c.At})
 }
 
 // Disconnected implements server.Sink.
@@ -131,13 +128,7 @@ func (s *sink) Disconnected(c server.Connection, how server.Ending) {
 	if how.Shutdown {
 		return // it is we who go; presence must not blame the kiosk
 	}
-	s.connection(fleet.ConnectionEvent{Serial: c.Serial, ConnectionID: c.ID, Clean: how.Clean, TakenOver: how.TakenOver, Remote: c.Remote, At: how.At})
-}
-
-func (s *sink) connection(e fleet.ConnectionEvent) {
-	if err := s.ingest().AcceptConnection(e); err != nil {
-		s.log.Debug("connection event not taken", "serial", e.Serial, "error", err)
-	}
+	s.ingest().AcceptConnection(fleet.ConnectionEvent{Serial: c.Serial, ConnectionID: c.ID, Clean: how.Clean, TakenOver: how.TakenOver, Remote: c.Remote, At: how.At})
 }
 
 // outerBroker is a broker of its own: admin is a client with a persistent session, and what it has not

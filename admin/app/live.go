@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,9 +20,8 @@ import (
 type live struct {
 	registry *registry.Registry
 	tracker  *presence.Tracker
+	outflow  *presence.Outflow
 	ladder   *command.Ladder
-	// ownBroker says that the broker is in this process.
-	ownBroker bool
 }
 
 func (l *live) gone(serial string) bool {
@@ -37,30 +37,36 @@ func (l *live) Reading(ctx context.Context, r *fleet.Reading) {
 	l.ladder.Reported(ctx, r.Serial)
 }
 
-func (l *live) Joined(ctx context.Context, serial, connection string, j protocol.Join, at time.Time) {
-	if l.gone(serial) {
+func (l *live) Joined(ctx context.Context, o fleet.Origin, j protocol.Join) {
+	if l.gone(o.Serial) {
 		return
 	}
-	l.tracker.Joined(serial, connection, j, at)
-	l.ladder.Joined(ctx, serial, j)
+	l.tracker.Joined(o, j)
+	l.ladder.Joined(ctx, o.Serial, j)
 }
 
-func (l *live) Bye(_ context.Context, serial, connection string, b protocol.Bye, at time.Time) {
-	l.tracker.Bye(serial, connection, b, at)
-}
+func (l *live) Bye(_ context.Context, o fleet.Origin, b protocol.Bye) { l.tracker.Bye(o, b) }
 
-func (l *live) Acked(ctx context.Context, serial string, a protocol.Ack, _ time.Time) {
-	l.ladder.Acked(ctx, serial, a)
-}
-
-// Started implements ingest.Live. Connections to a broker in this process ended with the last one.
-func (l *live) Started(context.Context) {
-	if l.ownBroker {
-		l.tracker.Restarted(time.Now().UTC())
-	}
+func (l *live) Acked(ctx context.Context, o fleet.Origin, a protocol.Ack) {
+	l.ladder.Acked(ctx, o.Serial, a)
 }
 
 func (l *live) Connection(_ context.Context, e fleet.ConnectionEvent) { l.tracker.Connection(e) }
+
+// Started implements ingest.Live.
+func (l *live) Started(context.Context) { l.tracker.Started(time.Now().UTC()) }
+
+// Room implements ingest.Live.
+func (l *live) Room(ctx context.Context) { l.outflow.Room(ctx) }
+
+// Checkpoint implements ingest.Live. Commands are stored step by step; an ack that could not be is the
+// one thing to wait for.
+func (l *live) Checkpoint(ctx context.Context) error {
+	if n := l.ladder.Unstored(); n > 0 {
+		return fmt.Errorf("%d acks of commands are not stored yet", n)
+	}
+	return l.outflow.Checkpoint(ctx)
+}
 
 // tellHub passes a kiosk's change on to the live stream.
 func tellHub(hub *api.Hub) presence.Observer {

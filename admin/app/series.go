@@ -31,7 +31,8 @@ func openSeries(ctx context.Context, cfg *Config, metrics prometheus.Registerer,
 	}
 	return embedded.Open(embedded.Config{
 		Dir: cfg.path("telemetry"), Retention: cfg.Telemetry.Retention, OutOfOrderWindow: cfg.Telemetry.Window,
-		Logger: daemon.AtLeast(log, slog.LevelWarn), Registerer: metrics, // its reports of each replayed segment are no news
+		MinFreeBytes: int64(cfg.Journal.MinFree) / 4,                           // the journal stops long before
+		Logger:       daemon.AtLeast(log, slog.LevelWarn), Registerer: metrics, // its reports of each replayed segment are no news
 	})
 }
 
@@ -62,8 +63,25 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// series lets the API ask the time-series store.
-type series struct{ store telemetry.Store }
+// lostPoints reports whether the store has lost what it had confirmed.
+func lostPoints(err error) bool { return errors.Is(err, telemetry.ErrLost) }
+
+// series lets the API ask the time-series store, and ingest write to it.
+type series struct{ *telemetry.Lazy }
+
+// Values implements ingest.Series.
+func (s series) Values(ctx context.Context, metric string, serials []string, from, to time.Time, found func(string, time.Time, float64)) error {
+	all, err := s.Lazy.Range(ctx, telemetry.Query{Metric: metric, Serials: serials, From: from, To: to})
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		for _, p := range one.Points {
+			found(one.Serial, p.Time, p.Value)
+		}
+	}
+	return nil
+}
 
 // Range implements api.Series.
 func (s series) Range(ctx context.Context, q api.Range) ([]api.Point, error) {
@@ -73,7 +91,7 @@ func (s series) Range(ctx context.Context, q api.Range) ([]api.Point, error) {
 	if err := query.Check(); err != nil {
 		return nil, err
 	}
-	found, err := s.store.Range(ctx, query)
+	found, err := s.Lazy.Range(ctx, query)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -88,7 +106,10 @@ func (s series) Range(ctx context.Context, q api.Range) ([]api.Point, error) {
 func classify(err error) (api.Fault, bool) {
 	var later *telemetry.RetryAfterError
 	var tooMany *auth.TooManyError
+	var notAccepted *notAcceptedError
 	switch {
+	case errors.As(err, &notAccepted):
+		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Journal does not accept", RetryAfter: journalPause}, true
 	case errors.As(err, &tooMany):
 		return api.Fault{Status: http.StatusTooManyRequests, Title: "Too many attempts", RetryAfter: tooMany.After}, true
 	case errors.Is(err, telemetry.ErrTooLarge):

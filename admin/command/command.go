@@ -100,6 +100,13 @@ func New(ctx context.Context, s Store, p Publisher, k Kiosks, now func() time.Ti
 	return l, nil
 }
 
+// Unstored returns how many acks the store has not taken yet; they are tried again.
+func (l *Ladder) Unstored() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.unstored)
+}
+
 // Observe adds an observer of every step; call it before anything else. It runs under a lock and
 // must return at once.
 func (l *Ladder) Observe(f func(fleet.Command)) { l.observers = append(l.observers, f) }

@@ -17,6 +17,7 @@ type DeadLetter struct {
 	Reason     string // stable word, such as malformed or conflict
 	Detail     string // what exactly is wrong
 	Payload    []byte // as the kiosk sent it; of an array only the one reading
+	Size       int    // of the payload as the kiosk sent it, in bytes; 0: Payload is all of it
 	Truncated  bool   // the payload was too large to be kept whole, so it cannot be replayed
 	ReceivedAt time.Time
 }
@@ -25,6 +26,8 @@ type DeadLetter struct {
 type DeadLetterFilter struct {
 	Serial string
 	Reason string
+	// Through leaves out letters with higher ids: those that came after somebody looked.
+	Through int64
 }
 
 // IntakeStatus says how far what kiosks send has got: into the journal, and out of it.
@@ -43,16 +46,6 @@ type ConsumerStatus struct {
 	Lag     time.Duration // age of the oldest of them
 	Problem string        // why it does not get on; empty while it does
 	Since   time.Time     // of the problem
-}
-
-// LedgerCounts says which of a kiosk's readings arrived since a time. Readings are counted by session
-// and seq; those without a seq count as received only.
-type LedgerCounts struct {
-	Since      time.Time // when counting began; zero: nothing was received yet
-	Received   uint64    // different readings
-	Missing    uint64    // gaps in the numbers that nothing explains
-	Duplicated uint64    // came again, as after a lost acknowledgement
-	Dropped    uint64    // the kiosk said that its outbox gave them up
 }
 
 // Refusals is how many of a kiosk's messages and readings were refused for one reason.

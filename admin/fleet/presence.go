@@ -113,6 +113,26 @@ type ConnectionEvent struct {
 	TakenOver    bool
 	Remote       string
 	At           time.Time
+	Source       Source // in the journal
+}
+
+// Origin says where a kiosk's message came from.
+type Origin struct {
+	Serial       string
+	ConnectionID string // empty behind an external broker
+	At           time.Time
+	Source       Source // in the journal
+}
+
+// LiveState is what is kept of a kiosk's live state over a restart: with the place in the journal up to
+// which it was brought, so that nothing before it is worked on twice.
+type LiveState struct {
+	Live
+	Source      Source
+	Ledger      Ledger
+	Connections []string  `json:",omitempty"` // ids of those that stood
+	Ended       string    `json:",omitempty"` // session of the last goodbye
+	LastArrival time.Time `json:",omitzero"`  // of a fresh reading
 }
 
 // Uptime returns how long the kiosk's agent has run, 0 when unknown.

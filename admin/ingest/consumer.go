@@ -5,32 +5,88 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"kioskfleet/admin/fleet"
 	"kioskfleet/admin/ingest/journal"
 )
 
 const (
 	// batchRecords bounds what a consumer works on at a time.
 	batchRecords = 2048
-	// commitEvery spaces the writes of a position that lags a little for cheap.
-	commitEvery = time.Second
-	readPause   = time.Second
+	readPause    = time.Second
 )
 
-// consumer reads the journal in batches. Its position moves on only when a batch is done, so that
-// whatever stops the process, nothing is left out; after a crash some of it comes again.
+// errRewind asks for everything that the journal still holds: what was worked off got lost.
+var errRewind = errors.New("work is lost, from the oldest record again")
+
+// consumer reads the journal in batches. Its position moves on only when the effects of a batch are on
+// disk, so that whatever stops the process, nothing is left out; after a crash some of it comes again.
 type consumer struct {
 	name    string
 	reader  *journal.Reader
 	log     *slog.Logger
+	kept    payloads
 	company time.Duration // how long a first record waits for others, 0: not at all
-	// work does a batch. It reports whether its effects are on disk, so that the position may follow at
-	// once; otherwise it follows about every second. An error means that the batch is to come again at
-	// the next start, and ends the consumer.
-	work func(ctx context.Context, batch []record) (durable bool, err error)
+	// work does a batch. errRewind sends the consumer back to the oldest record; any other error means
+	// that the batch is to come again at the next start, and ends the consumer.
+	work func(ctx context.Context, batch []record) error
+	// checkpoint brings the effects of all work so far to disk. It is asked for at most every
+	// checkpointEvery, and once at the end.
+	checkpoint      func(ctx context.Context) error
+	checkpointEvery time.Duration
 	// caughtUp runs before each wait for a record, if it is set.
 	caughtUp func(ctx context.Context)
+
+	progress progress
+}
+
+// progress is what others may ask of a consumer.
+type progress struct {
+	mu      sync.Mutex // guards all fields
+	next    uint64     // number of the first record that it has not worked off
+	oldest  time.Time  // when that record, or one shortly before, was received
+	problem string     // why it does not get on
+	since   time.Time  // of the problem
+}
+
+func (p *progress) begin(first record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next, p.oldest = first.number, first.at
+}
+
+func (p *progress) done(next uint64, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next, p.oldest = next, at
+}
+
+// stuck notes why the consumer does not get on; nil says that it does.
+func (p *progress) stuck(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		p.problem, p.since = "", time.Time{}
+		return
+	}
+	if p.problem == "" {
+		p.since = time.Now().UTC()
+	}
+	p.problem = err.Error()
+}
+
+// status says how the consumer does, next being the number of the journal's next record.
+func (c *consumer) status(next uint64, now time.Time) fleet.ConsumerStatus {
+	p := &c.progress
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := fleet.ConsumerStatus{Name: c.name, Problem: p.problem, Since: p.since}
+	if next > p.next {
+		s.Behind, s.Lag = next-p.next, max(now.Sub(p.oldest), 0)
+	}
+	return s
 }
 
 // run works until ctx ends, then until the journal is worked off or the grace is over.
@@ -43,14 +99,20 @@ func (c *consumer) run(ctx context.Context) error {
 
 	var done, committed uint64
 	lastCommit := time.Now()
-	commit := func() error {
+	commit := func(ctx context.Context) error {
 		if done == committed {
 			return nil
+		}
+		lastCommit = time.Now()
+		if c.checkpoint != nil {
+			if err := c.checkpoint(ctx); err != nil {
+				return fmt.Errorf("checkpoint: %w", err)
+			}
 		}
 		if err := c.reader.Commit(done); err != nil {
 			return err
 		}
-		committed, lastCommit = done, time.Now()
+		committed = done
 		return nil
 	}
 	for work.Err() == nil {
@@ -60,15 +122,27 @@ func (c *consumer) run(ctx context.Context) error {
 		batch, last, err := c.take(ctx, work)
 		if err != nil {
 			c.log.Error("journal cannot be read, trying again", "consumer", c.name, "error", err)
+			c.progress.stuck(err)
 			if !sleep(work, readPause) {
 				break
 			}
 			continue
 		}
-		if len(batch) == 0 {
+		if last == 0 {
 			break
 		}
-		durable, err := c.work(work, batch)
+		if len(batch) > 0 {
+			c.progress.begin(batch[0])
+			err = c.work(work, batch)
+		}
+		if errors.Is(err, errRewind) {
+			if err := c.reader.Rewind(); err != nil {
+				c.log.Error("position not stored", "consumer", c.name, "error", err)
+			}
+			done, committed = 0, 0
+			c.progress.done(c.reader.Position(), c.progress.oldest)
+			continue
+		}
 		if err != nil {
 			if work.Err() != nil {
 				break // the grace is over; the rest is for the next start
@@ -76,21 +150,26 @@ func (c *consumer) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		done = last
-		if durable || time.Since(lastCommit) > commitEvery {
-			if err := commit(); err != nil {
+		if len(batch) > 0 {
+			c.progress.done(last+1, batch[len(batch)-1].at)
+		}
+		if time.Since(lastCommit) >= c.checkpointEvery {
+			err := commit(work)
+			if err != nil {
 				// The work is done; coming again does no harm.
 				c.log.Error("position not stored", "consumer", c.name, "error", err)
 			}
+			c.progress.stuck(err)
 		}
 	}
-	return commit()
+	return commit(context.WithoutCancel(ctx))
 }
 
-// take waits for a record and collects what else is there. An empty batch means the end.
+// take waits for a record and collects what else is there. A last of 0 means the end.
 func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64, err error) {
 	for len(batch) < batchRecords {
 		wait := ctx
-		if len(batch) > 0 || ctx.Err() != nil {
+		if last > 0 || ctx.Err() != nil {
 			if !c.reader.Ready() {
 				break
 			}
@@ -98,26 +177,27 @@ func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64,
 		}
 		raw, number, err := c.reader.Next(wait)
 		if errors.Is(err, context.Canceled) || errors.Is(err, journal.ErrClosed) {
-			if len(batch) == 0 && ctx.Err() != nil && work.Err() == nil && c.reader.Ready() {
+			if last == 0 && ctx.Err() != nil && work.Err() == nil && c.reader.Ready() {
 				continue // the end was asked for while waiting; what came meanwhile is still worked off
 			}
 			break
 		}
-		if err != nil && len(batch) > 0 {
+		if err != nil && last > 0 {
 			break // what was read is worked on first; the error comes again
 		}
 		if err != nil {
 			return nil, 0, err
 		}
+		first := last == 0
 		last = number
 		r, err := decodeRecord(raw)
 		if err != nil {
 			c.log.Error("journal record skipped", "consumer", c.name, "number", number, "error", err)
 			continue
 		}
-		r.number = number
+		r.number, r.payload = number, c.kept.keep(r.payload)
 		batch = append(batch, r)
-		if len(batch) == 1 && c.company > 0 && ctx.Err() == nil {
+		if first && c.company > 0 && ctx.Err() == nil {
 			sleep(ctx, c.company)
 		}
 	}

@@ -1,180 +1,358 @@
 package ingest
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"reflect"
 	"slices"
-	"strings"
+	"sync"
 	"time"
-	"unicode/utf8"
 
 	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/protocol"
 )
 
-// Bounds of what a kiosk may send. They are wide for any real kiosk and keep a broken one from
-// filling the store with series.
-const (
-	maxPayloadBytes = 256 << 10
-	maxReadings     = 500 // in one message
-	maxFields       = 256 // in one reading
-	maxTextBytes    = 256 // of one textual metric
-	maxFuture       = 5 * time.Minute
-)
-
-// Reasons why a message or a reading is refused; they are the labels of a counter.
-const (
-	reasonTooLarge  = "too_large"
-	reasonMalformed = "malformed"
-	reasonSchema    = "schema"
-	reasonSerial    = "wrong_serial"
-	reasonFuture    = "future"
-	reasonTooOld    = "too_old"
-	reasonUnknown   = "unknown_topic"
-	reasonRejected  = "rejected_by_store"
-)
-
-// refusal says why a message is not taken; the kiosk's connection is not at fault.
-type refusal struct {
-	reason string
-	err    error
-}
-
-func (r *refusal) Error() string { return r.reason + ": " + r.err.Error() }
-
-// maxRefusalText bounds how much of a payload an explanation repeats.
-const maxRefusalText = 300
-
-func refuse(reason, format string, args ...any) *refusal {
-	err := fmt.Errorf(format, args...)
-	if text := err.Error(); len(text) > maxRefusalText {
-		err = errors.New(strings.ToValidUTF8(text[:maxRefusalText], "") + "…")
-	}
-	return &refusal{reason, err}
-}
-
 // decodeReadings decodes a telemetry payload: one reading, or an array of them. Readings that break
-// the schema are refused one by one; the others are returned in order.
+// the schema are refused one by one; the others are returned in order, each with its place in the
+// array. A payload that is not JSON is refused as a whole. Nothing that is returned points into the
+// payload but the raw bytes of refusals.
 func decodeReadings(serial string, payload []byte, receivedAt time.Time, window time.Duration) ([]fleet.Reading, []*refusal) {
-	if len(payload) > maxPayloadBytes {
-		return nil, []*refusal{refuse(reasonTooLarge, "%d bytes, at most %d are allowed", len(payload), maxPayloadBytes)}
+	d := decoders.Get().(*decoder)
+	defer d.release()
+	d.serial, d.receivedAt, d.window = serial, receivedAt, window
+	if d.open(payload) {
+		d.message()
 	}
-	if !utf8.Valid(payload) {
-		return nil, []*refusal{refuse(reasonMalformed, "is not UTF-8")}
+	if d.bad != nil {
+		d.bad.raw = payload
+		return nil, []*refusal{d.bad}
 	}
-	items := []json.RawMessage{payload}
-	if trimmed := bytes.TrimLeft(payload, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '[' {
-		items = nil
-		if err := json.Unmarshal(payload, &items); err != nil {
-			return nil, []*refusal{refuse(reasonMalformed, "%w", err)}
-		}
-		if len(items) > maxReadings {
-			return nil, []*refusal{refuse(reasonTooLarge, "%d readings, at most %d are allowed in one message", len(items), maxReadings)}
-		}
-	}
-	readings := make([]fleet.Reading, 0, len(items))
-	var refused []*refusal
-	for _, item := range items {
-		r, err := decodeReading(serial, item, receivedAt, window)
-		if err != nil {
-			refused = append(refused, err)
-			continue
-		}
-		readings = append(readings, r)
-	}
-	return readings, refused
+	return d.readings, d.refused
 }
 
-func decodeReading(serial string, item []byte, receivedAt time.Time, window time.Duration) (fleet.Reading, *refusal) {
-	var none fleet.Reading
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(item, &fields); err != nil {
-		return none, refuse(reasonMalformed, "%w", err)
+// decoder decodes one message. Its memory is used again for the next.
+type decoder struct {
+	scanner
+	serial     string
+	receivedAt time.Time
+	window     time.Duration
+
+	readings []fleet.Reading
+	refused  []*refusal
+
+	fields  []field  // of the reading at hand
+	texts   int      // how many of fields are texts
+	groups  [][]byte // names of its groups that the catalogue does not know
+	session string   // the last one, because all readings of a message have the same as a rule
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// release gives the decoder back, without what belongs to the message.
+func (d *decoder) release() {
+	if cap(d.text) > 4*maxTextBytes {
+		d.text = nil
 	}
-	r := fleet.Reading{ReceivedAt: receivedAt}
+	clear(d.groups[:cap(d.groups)])
+	*d = decoder{scanner: scanner{text: d.text[:0]}, fields: d.fields[:0], groups: d.groups[:0]}
+	decoders.Put(d)
+}
+
+func (d *decoder) message() {
+	if d.next() != '[' {
+		if d.item(0, 0) {
+			d.close()
+		}
+		return
+	}
+	d.pos++
+	n := 0
+	for ; d.element(n == 0); n++ {
+		if n == maxReadings {
+			d.bad = refuse(reasonTooLarge, "more than %d readings in one message", maxReadings)
+			return
+		}
+		start := d.pos
+		if !d.item(n, 1) {
+			return
+		}
+		if n == 0 && len(d.readings) == 1 {
+			// The others are about as long as the first.
+			d.readings = slices.Grow(d.readings, min(maxReadings, (len(d.data)-d.pos)/(d.pos-start)+1))
+		}
+	}
+	if d.bad == nil {
+		d.close()
+	}
+}
+
+// item decodes the n-th reading, which has open levels of arrays around it. It is false if the text is
+// not JSON.
+func (d *decoder) item(n, open int) bool {
+	d.next()
+	start := d.pos
+	d.readings = append(d.readings, fleet.Reading{Serial: d.serial, ReceivedAt: d.receivedAt, Source: fleet.Source{Item: n}})
+	why := d.reading(&d.readings[len(d.readings)-1])
+	if why == nil && d.bad == nil {
+		return true
+	}
+	d.readings = d.readings[:len(d.readings)-1]
+	if d.bad == nil {
+		// The reading is of no use. Where it ends, and whether it is JSON at all, is still to be seen.
+		d.pos = start
+		if _, ok := d.skip(open); ok {
+			why.item, why.raw = n, d.data[start:d.pos:d.pos]
+			d.refused = append(d.refused, why)
+		}
+	}
+	return d.bad == nil
+}
+
+// Names at the top of a reading that are not groups. The groups of the catalogue are numbered after them.
+const (
+	keyTimestamp = iota
+	keySerial
+	keySeq
+	keySession
+	keyStatus
+	keyConfigVersion
+	keyKioskID
+	keyDropped
+	keyGroups
+
+	keyUnknown = -1
+)
+
+func keyOf(name []byte) int {
+	switch string(name) {
+	case "timestamp":
+		return keyTimestamp
+	case "serial":
+		return keySerial
+	case "seq":
+		return keySeq
+	case "session":
+		return keySession
+	case "status":
+		return keyStatus
+	case "config_version":
+		return keyConfigVersion
+	case "kiosk_id":
+		return keyKioskID
+	case "dropped":
+		return keyDropped
+	}
+	if group := knownGroupOf(name); group >= 0 {
+		return keyGroups + group
+	}
+	return keyUnknown
+}
+
+// reading decodes the reading that begins at pos. What it returns is void if the text is not JSON.
+func (d *decoder) reading(r *fleet.Reading) *refusal {
+	if c := d.next(); c != '{' {
+		return refuse(reasonMalformed, "a reading must be an object, not %s", kindOf(c))
+	}
+	d.pos++
+	d.fields, d.texts, d.groups, d.text = d.fields[:0], 0, d.groups[:0], d.text[:0]
 	var at time.Time
-	for name, raw := range fields {
-		var err error
-		switch name {
-		case "timestamp":
-			err = json.Unmarshal(raw, &at)
-		case "serial":
-			err = json.Unmarshal(raw, &r.Serial)
-		case "seq":
-			err = json.Unmarshal(raw, &r.Seq)
-		case "session":
-			err = json.Unmarshal(raw, &r.Session)
-		case "status":
-			err = json.Unmarshal(raw, &r.Status)
-		case "config_version":
-			err = json.Unmarshal(raw, &r.ConfigVersion)
-		case "kiosk_id":
+	var seen uint64
+	var why *refusal
+	for first := true; ; first = false {
+		name, more := d.key(first)
+		if !more {
+			break
+		}
+		key := keyOf(name)
+		if key >= 0 {
+			if seen&(1<<key) != 0 {
+				return refuse(reasonDuplicateKey, "%s comes twice", name)
+			}
+			seen |= 1 << key
+		}
+		switch key {
+		case keyTimestamp:
+			at, why = d.time("timestamp")
+		case keySerial:
+			why = d.ownSerial()
+		case keySeq:
+			r.Seq, why = d.uint("seq")
+		case keySession:
+			r.Session, why = d.sessionID("session")
+		case keyStatus:
+			var status []byte
+			if status, why = d.shortText("status"); why == nil {
+				r.Status = protocol.State(wordOf(status))
+			}
+		case keyConfigVersion:
+			r.ConfigVersion, why = d.int("config_version")
+		case keyKioskID:
 			// The registry knows it; a kiosk may be wrong about it.
+			if levels, _ := d.skip(0); levels > maxLevels-1 {
+				why = refuse(reasonSchema, "kiosk_id: more than %d levels of objects and arrays", maxLevels)
+			}
+		case keyDropped:
+			r.Dropped, why = d.dropped()
+		case keyUnknown:
+			if len(d.groups) == maxFields {
+				return refuse(reasonSchema, "more than %d groups", maxFields)
+			}
+			d.groups = append(d.groups, name)
+			why = d.group(nil, name)
 		default:
-			err = decodeGroup(&r, name, raw)
+			why = d.group(&catalogue[key-keyGroups], name)
 		}
-		if err != nil {
-			return none, refuse(reasonSchema, "%s: %w", name, err)
+		if why != nil || d.bad != nil {
+			return why
 		}
+	}
+	if d.bad != nil {
+		return nil
 	}
 	switch {
-	case r.Serial != serial:
-		return none, refuse(reasonSerial, "payload says %q, the topic %q", r.Serial, serial)
-	case at.IsZero():
-		return none, refuse(reasonSchema, "timestamp is missing")
-	case len(r.Session) > maxTextBytes || len(r.Status) > maxTextBytes:
-		return none, refuse(reasonSchema, "session or status has more than %d bytes", maxTextBytes)
-	case at.After(receivedAt.Add(maxFuture)):
-		return none, refuse(reasonFuture, "timestamp %s is more than %s ahead", at.Format(time.RFC3339), maxFuture)
-	case at.Before(receivedAt.Add(-window)):
-		return none, refuse(reasonTooOld, "timestamp %s is more than %s old", at.Format(time.RFC3339), window)
-	case len(r.Values)+len(r.Texts) > maxFields:
-		return none, refuse(reasonSchema, "%d fields, at most %d are allowed", len(r.Values)+len(r.Texts), maxFields)
+	case seen&(1<<keySerial) == 0:
+		return refuse(reasonSerial, "serial is missing, the topic says %q", d.serial)
+	case at.IsZero(): // year 1: a program's time that was never set
+		return refuse(reasonSchema, "timestamp is missing")
+	case at.After(d.receivedAt.Add(maxFuture)), at.Unix() >= lastSecond:
+		return refuse(reasonFuture, "timestamp %s is more than %s ahead", at.Format(time.RFC3339), maxFuture)
+	case at.Before(d.receivedAt.Add(-d.window)), at.Unix() < 0:
+		return refuse(reasonTooOld, "timestamp %s is more than %s old", at.Format(time.RFC3339), d.window)
 	}
-	r.Time = at.UTC().Truncate(time.Millisecond)
-	slices.SortFunc(r.Values, func(a, b fleet.Value) int { return strings.Compare(a.Metric, b.Metric) })
-	slices.SortFunc(r.Texts, func(a, b fleet.Text) int { return strings.Compare(a.Metric, b.Metric) })
-	return r, nil
+	r.Time = time.UnixMilli(at.UnixMilli()).UTC()
+	return d.fill(r)
 }
 
-var errNotScalar = errors.New("is neither number, boolean nor text")
+// lastSecond is the end of the year 2261, and no timestamp may reach it, whatever our clock says: Unix time
+// in nanoseconds fits into 64 bits until early 2262. It begins with 1970.
+const lastSecond = 9_214_646_400
 
-func decodeGroup(r *fleet.Reading, group string, raw json.RawMessage) error {
-	var fields map[string]any
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		var typeErr *json.UnmarshalTypeError
-		if errors.As(err, &typeErr) && typeErr.Type.Kind() == reflect.Float64 {
-			return fmt.Errorf("%s is too large", typeErr.Value)
+// group collects the fields of a group; known is nil for one that the catalogue does not know.
+func (d *decoder) group(known *knownGroup, group []byte) *refusal {
+	switch c := d.next(); {
+	case c == 'n' && d.word("null"):
+		return d.checkGroup(known, group)
+	case c != '{':
+		if why := d.checkGroup(known, group); why != nil {
+			return why
 		}
-		return errors.New("is not an object of fields")
+		return refuse(reasonSchema, "%s: is not an object of fields, but %s", group, kindOf(c))
 	}
-	for name, value := range fields {
-		metric := group + "." + name
-		if !protocol.ValidMetricName(metric) {
-			return fmt.Errorf("%q is not a field name (letters, digits, underscores)", name)
+	d.pos++
+	next := 0
+	for first := true; ; first = false {
+		name, more := d.key(first)
+		if !more {
+			if first {
+				return d.checkGroup(known, group)
+			}
+			return nil
 		}
-		switch v := value.(type) {
-		case nil:
-			// A sensor without a value right now.
-		case float64: // finite: JSON knows no other
-			r.Values = append(r.Values, fleet.Value{Metric: metric, Value: v})
-		case bool:
-			n := 0.0
-			if v {
-				n = 1
+		if len(d.fields) == maxFields {
+			return refuse(reasonSchema, "more than %d fields", maxFields)
+		}
+		var f field
+		var ok bool
+		if f.metric, f.rank, ok = known.metricOf(group, name, &next); !ok {
+			if why := d.checkGroup(known, group); why != nil {
+				return why
 			}
-			r.Values = append(r.Values, fleet.Value{Metric: metric, Value: n})
-		case string:
-			if len(v) > maxTextBytes {
-				return fmt.Errorf("%s has more than %d bytes", name, maxTextBytes)
+			return refuse(reasonSchema, "%s: %s is not a field name (letters, digits, underscores)", group, quote(name))
+		}
+		switch c := d.next(); {
+		case c == '-' || c-'0' <= 9:
+			n, ok := d.number()
+			if !ok {
+				return nil
 			}
-			r.Texts = append(r.Texts, fleet.Text{Metric: metric, Text: v})
+			f.kind = fieldNumber
+			if len(n.literal) > maxNumberBytes {
+				return refuse(reasonSchema, "%s: number has %d characters, at most %d are allowed", f.metric, len(n.literal), maxNumberBytes)
+			}
+			if f.value, ok = n.float(); !ok {
+				return refuse(reasonSchema, "%s: number %s is too large", f.metric, n.literal)
+			}
+		case c == '"':
+			text, why := d.shortText(f.metric)
+			if why != nil || d.bad != nil {
+				return why
+			}
+			f.kind, f.text = fieldText, wordOf(text)
+			d.texts++
+		case c == 't' && d.word("true"):
+			f.kind, f.value = fieldNumber, 1
+		case c == 'f' && d.word("false"):
+			f.kind = fieldNumber
+		case c == 'n' && d.word("null"):
 		default:
-			return fmt.Errorf("%s %w", name, errNotScalar)
+			return refuse(reasonSchema, "%s: must be a number, boolean, text or null, not %s", f.metric, kindOf(c))
 		}
+		d.fields = append(d.fields, f)
+	}
+}
+
+// checkGroup checks the name of a group without fields; with fields, their metrics are checked.
+func (d *decoder) checkGroup(known *knownGroup, group []byte) *refusal {
+	if known == nil && (len(group) > maxMetricBytes || !protocol.ValidMetricName(string(group)+".x")) {
+		return refuse(reasonSchema, "%s is not a name of a group (letters, digits, underscores)", quote(group))
 	}
 	return nil
+}
+
+// ownSerial reads the serial, which must be the topic's.
+func (d *decoder) ownSerial() *refusal {
+	switch c := d.next(); {
+	case c == 'n' && d.word("null"):
+		return refuse(reasonSerial, "serial is null, the topic says %q", d.serial)
+	case c != '"':
+		return d.notOf("serial", "a text")
+	}
+	if text, ok := d.str(); ok && string(text) != d.serial {
+		return refuse(reasonSerial, "payload says %s, the topic %q", quote(text), d.serial)
+	}
+	return nil
+}
+
+// sessionID reads a session's id.
+func (d *decoder) sessionID(name string) (string, *refusal) {
+	text, why := d.shortText(name)
+	if string(text) != d.session {
+		d.session = string(text)
+	}
+	return d.session, why
+}
+
+// dropped reads the ranges of readings that the kiosk's outbox gave up.
+func (d *decoder) dropped() (ranges []protocol.SeqRange, why *refusal) {
+	switch c := d.next(); {
+	case c == 'n' && d.word("null"):
+		return nil, nil
+	case c != '[':
+		return nil, refuse(reasonSchema, "dropped must be an array of ranges, not %s", kindOf(c))
+	}
+	d.pos++
+	for d.element(len(ranges) == 0) {
+		if len(ranges) == maxDropped {
+			return nil, refuse(reasonSchema, "more than %d ranges in dropped", maxDropped)
+		}
+		var r protocol.SeqRange
+		why := d.object("a range in dropped", maxLevels-3, []string{"session", "from", "to"}, func(name string) (why *refusal) {
+			switch name {
+			case "session":
+				r.Session, why = d.sessionID("session in dropped")
+			case "from":
+				r.From, why = d.uint("from in dropped")
+			case "to":
+				r.To, why = d.uint("to in dropped")
+			}
+			return why
+		})
+		switch {
+		case why != nil || d.bad != nil:
+			return nil, why
+		case r.From == 0:
+			return nil, refuse(reasonSchema, "a range in dropped must begin with 1 or more")
+		case r.To < r.From:
+			return nil, refuse(reasonSchema, "a range in dropped goes from %d back to %d", r.From, r.To)
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,19 +22,27 @@ import (
 
 const patience = 10 * time.Second
 
-// recorder is both ends of ingest: it keeps what it is told and what it is given to store.
+// recorder is everything around ingest: it keeps what it is told and what it is given to store.
 type recorder struct {
-	mu      sync.Mutex
-	told    map[string][]string // by serial, in order
-	started int
-	stored  []fleet.Reading
-	synced  int // readings stored at the last sync
-	fail    error
-	changed chan struct{}
+	mu              sync.Mutex
+	told            map[string][]string // by serial, in order
+	sources         []fleet.Source
+	started         int
+	checkpoints     int
+	stored          []fleet.Reading
+	synced          int // readings stored at the last sync
+	letters         map[fleet.Source]fleet.DeadLetter
+	fail            error // of Append
+	failSync        error
+	failLetters     error
+	failCheck       error // of Checkpoint
+	checkpointEvery time.Duration
+	slow            chan struct{} // Append waits for it, if it is set
+	changed         chan struct{}
 }
 
 func newRecorder() *recorder {
-	return &recorder{told: map[string][]string{}, changed: make(chan struct{}, 1)}
+	return &recorder{told: map[string][]string{}, letters: map[fleet.Source]fleet.DeadLetter{}, changed: make(chan struct{}, 1)}
 }
 
 func (r *recorder) do(f func()) {
@@ -50,35 +60,93 @@ func (r *recorder) tell(serial, what string) {
 }
 
 func (r *recorder) Reading(_ context.Context, x *fleet.Reading) {
+	r.do(func() { r.sources = append(r.sources, x.Source) })
 	r.tell(x.Serial, fmt.Sprintf("reading %d at %s", x.Seq, x.Site))
 }
-func (r *recorder) Joined(_ context.Context, serial, connection string, j protocol.Join, _ time.Time) {
-	r.tell(serial, "join "+j.Session+" by "+connection)
+func (r *recorder) Joined(_ context.Context, o fleet.Origin, j protocol.Join) {
+	r.tell(o.Serial, "join "+j.Session+" by "+o.ConnectionID)
 }
-func (r *recorder) Bye(_ context.Context, serial, _ string, b protocol.Bye, _ time.Time) {
-	r.tell(serial, "bye "+b.Session)
+func (r *recorder) Bye(_ context.Context, o fleet.Origin, b protocol.Bye) {
+	r.tell(o.Serial, "bye "+b.Session)
 }
-func (r *recorder) Acked(_ context.Context, serial string, a protocol.Ack, _ time.Time) {
-	r.tell(serial, "ack "+a.ID)
+func (r *recorder) Acked(_ context.Context, o fleet.Origin, a protocol.Ack) {
+	r.tell(o.Serial, "ack "+a.ID)
 }
 func (r *recorder) Connection(_ context.Context, e fleet.ConnectionEvent) {
 	r.tell(e.Serial, fmt.Sprintf("connection %s %v clean=%v takenover=%v", e.ConnectionID, e.Connected, e.Clean, e.TakenOver))
 }
 func (r *recorder) Started(context.Context) { r.do(func() { r.started++ }) }
+func (r *recorder) Room(context.Context)    {}
+func (r *recorder) Checkpoint(context.Context) (err error) {
+	r.do(func() { r.checkpoints++; err = r.failCheck })
+	return err
+}
 
-func (r *recorder) Append(_ context.Context, readings []fleet.Reading) error {
-	var err error
+func (r *recorder) Append(ctx context.Context, readings []fleet.Reading) (err error) {
+	r.mu.Lock()
+	slow := r.slow
+	r.mu.Unlock()
+	if slow != nil {
+		select {
+		case <-slow:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	r.do(func() {
-		if err = r.fail; err == nil {
+		err = r.fail
+		if errors.Is(err, errLost) {
+			r.fail = nil // it says so once
+		}
+		if err == nil {
 			r.stored = append(r.stored, readings...)
 		}
 	})
 	return err
 }
 
-func (r *recorder) Sync(context.Context) error {
-	r.do(func() { r.synced = len(r.stored) })
+func (r *recorder) Sync(context.Context) (err error) {
+	r.do(func() {
+		if err = r.failSync; err == nil {
+			r.synced = len(r.stored)
+		}
+	})
+	return err
+}
+
+func (r *recorder) Values(_ context.Context, metric string, serials []string, from, to time.Time, found func(string, time.Time, float64)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.stored {
+		x := &r.stored[i]
+		if v, ok := x.Value(metric); ok && slices.Contains(serials, x.Serial) && !x.Time.Before(from) && x.Time.Before(to) {
+			found(x.Serial, x.Time, v)
+		}
+	}
 	return nil
+}
+
+func (r *recorder) AddDeadLetters(_ context.Context, letters []fleet.DeadLetter) (err error) {
+	r.do(func() {
+		if err = r.failLetters; err == nil {
+			for _, d := range letters {
+				r.letters[d.Source] = d
+			}
+		}
+	})
+	return err
+}
+
+// reasons returns the reasons of the dead letters in the order of their sources.
+func (r *recorder) reasons() (all []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range slices.SortedFunc(maps.Keys(r.letters), func(a, b fleet.Source) int {
+		return map[bool]int{true: 1, false: -1}[a.After(b)]
+	}) {
+		all = append(all, r.letters[s].Reason)
+	}
+	return all
 }
 
 func (r *recorder) await(t *testing.T, what string, ok func() bool) {
@@ -101,12 +169,15 @@ func (r *recorder) await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-var errRejected = errors.New("rejected the second")
+var (
+	errRejected = errors.New("rejected the second")
+	errLost     = errors.New("lost")
+)
 
 // begin opens an ingest on a folder and runs it; stop ends it cleanly.
 func begin(t *testing.T, dir string, r *recorder, change func(*journal.Config)) (in *Ingest, stop func()) {
 	t.Helper()
-	cfg := journal.Config{Dir: dir}
+	cfg := journal.Config{Dir: dir, First: 1}
 	if change != nil {
 		change(&cfg)
 	}
@@ -115,8 +186,8 @@ func begin(t *testing.T, dir string, r *recorder, change func(*journal.Config)) 
 		t.Fatal(err)
 	}
 	in, err = Open(Config{
-		Journal: j, Live: r, Series: r, SiteOf: func(string) string { return "hall" }, Window: time.Hour, Log: slog.New(slog.DiscardHandler),
-		Retry: func(error) time.Duration { return 0 },
+		Journal: j, Live: r, Series: r, DeadLetters: r, SiteOf: func(string) string { return "hall" }, Window: time.Hour, CheckpointEvery: r.checkpointEvery, Log: slog.New(slog.DiscardHandler),
+		Retry: func(error) time.Duration { return 0 }, Lost: func(err error) bool { return errors.Is(err, errLost) },
 		Rejected: func(err error) map[int]string {
 			if errors.Is(err, errRejected) {
 				return map[int]string{1: "no good"}
@@ -151,25 +222,19 @@ func accept(t *testing.T, in *Ingest, serial string, ch protocol.Channel, payloa
 	}
 }
 
-func reading(serial string, seq int) string {
-	return fmt.Sprintf(`{"timestamp":%q,"serial":%q,"seq":%d,"hardware":{"cpu_temp":50}}`, time.Now().UTC().Format(time.RFC3339Nano), serial, seq)
-}
+func reading(serial string, seq int) string { return sample(serial, seq, seq, 50) }
 
 func TestWhatAKioskSendsIsToldInOrderAndStored(t *testing.T) {
 	r := newRecorder()
 	in, stop := begin(t, t.TempDir(), r, nil)
-	if err := in.AcceptConnection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "c1", Connected: true, At: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
+	in.AcceptConnection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "c1", Connected: true, At: time.Now()})
 	accept(t, in, "K-1", protocol.ChannelJoin, `{"session":"s"}`)
 	accept(t, in, "K-1", protocol.ChannelTelemetry, reading("K-1", 1))
 	accept(t, in, "K-1", protocol.ChannelTelemetry, `not JSON`)
 	accept(t, in, "K-1", protocol.ChannelTelemetry, "["+reading("K-1", 2)+","+reading("K-1", 3)+"]")
 	accept(t, in, "K-1", protocol.ChannelAck, `{"id":"x","status":"received"}`)
 	accept(t, in, "K-1", protocol.ChannelBye, `{"session":"s"}`)
-	if err := in.AcceptConnection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "c1", Clean: true, TakenOver: true, At: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
+	in.AcceptConnection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "c1", Clean: true, TakenOver: true, At: time.Now()})
 	stop()
 	want := []string{
 		"connection c1 true clean=false takenover=false", "join s by c1", "reading 1 at hall", "reading 2 at hall", "reading 3 at hall",
@@ -180,6 +245,15 @@ func TestWhatAKioskSendsIsToldInOrderAndStored(t *testing.T) {
 	}
 	if len(r.stored) != 3 || r.synced != 3 || r.started != 1 {
 		t.Errorf("stored %d, synced %d, started %d", len(r.stored), r.synced, r.started)
+	}
+	if want := []fleet.Source{{Record: 3}, {Record: 5}, {Record: 5, Item: 1}}; !slices.Equal(r.sources, want) {
+		t.Errorf("sources %v, want %v", r.sources, want)
+	}
+	if letter := r.letters[fleet.Source{Record: 4}]; len(r.letters) != 1 || letter.Reason != reasonMalformed || string(letter.Payload) != "not JSON" || letter.Serial != "K-1" || letter.Site != "hall" {
+		t.Errorf("dead letters %+v", r.letters)
+	}
+	if r.checkpoints != 1 {
+		t.Errorf("%d checkpoints, want one at the end", r.checkpoints)
 	}
 }
 
@@ -236,7 +310,7 @@ func TestAStoreThatFailsDelaysNobodyElseAndLosesNothing(t *testing.T) {
 
 func TestAfterACrashEverythingUnfinishedComesAgain(t *testing.T) {
 	dir := t.TempDir()
-	j, err := journal.Open(journal.Config{Dir: dir})
+	j, err := journal.Open(journal.Config{Dir: dir, First: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,11 +348,15 @@ func TestAReadingThatTheStoreRefusesIsSetAside(t *testing.T) {
 	if len(again.stored) != 1 || again.stored[0].Seq != 3 {
 		t.Errorf("what was refused came again: %+v", again.stored)
 	}
+	letter := r.letters[fleet.Source{Record: 1, Item: 1}]
+	if len(r.letters) != 1 || letter.Reason != reasonRejected || letter.Detail != "no good" || !strings.Contains(string(letter.Payload), `"seq":2`) || strings.Contains(string(letter.Payload), `"seq":1`) {
+		t.Errorf("dead letters %+v", r.letters)
+	}
 }
 
 func TestWhatWasReadBeforeABadSegmentIsWorkedOn(t *testing.T) {
 	dir := t.TempDir()
-	j, err := journal.Open(journal.Config{Dir: dir, SegmentBytes: 1})
+	j, err := journal.Open(journal.Config{Dir: dir, SegmentBytes: 1, First: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,9 +364,11 @@ func TestWhatWasReadBeforeABadSegmentIsWorkedOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	noise := make([]byte, 250<<10) // nobody decodes it here
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	const readings = 6 // of 250 KB: more than a segment holds
 	for i := range readings {
-		accept(t, in, "K-1", protocol.ChannelTelemetry, reading("K-1", i+1)+strings.Repeat(" ", 250<<10))
+		accept(t, in, "K-1", protocol.ChannelTelemetry, reading("K-1", i+1)+string(noise))
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -297,7 +377,7 @@ func TestWhatWasReadBeforeABadSegmentIsWorkedOn(t *testing.T) {
 	if err != nil || len(segments) != 2 {
 		t.Fatal(segments, err)
 	}
-	j, err = journal.Open(journal.Config{Dir: dir, SegmentBytes: 1})
+	j, err = journal.Open(journal.Config{Dir: dir, SegmentBytes: 1, First: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

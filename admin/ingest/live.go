@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"hash/maphash"
 	"sync"
 
@@ -18,12 +17,14 @@ type liveSide struct {
 	seed   maphash.Seed
 	shards [liveShards][]*record
 
+	letters letterBox
+
 	first   uint64 // number of this process's first record
 	started bool
 }
 
 func newLiveSide(in *Ingest, first uint64) *liveSide {
-	return &liveSide{in: in, seed: maphash.MakeSeed(), first: first}
+	return &liveSide{in: in, seed: maphash.MakeSeed(), letters: letterBox{in: in}, first: first}
 }
 
 // start tells, once, that what is left is from this process.
@@ -34,7 +35,7 @@ func (s *liveSide) start(ctx context.Context) {
 	}
 }
 
-func (s *liveSide) work(ctx context.Context, batch []record) (durable bool, err error) {
+func (s *liveSide) work(ctx context.Context, batch []record) error {
 	for i := range batch {
 		r := &batch[i]
 		if r.number >= s.first && !s.started {
@@ -45,7 +46,19 @@ func (s *liveSide) work(ctx context.Context, batch []record) (durable bool, err 
 		s.shards[shard] = append(s.shards[shard], r)
 	}
 	s.flush(ctx)
-	return false, nil
+	s.in.cfg.Live.Room(ctx)
+	if err := s.letters.post(ctx); err != nil && ctx.Err() == nil {
+		s.in.cfg.Log.Warn("dead letters not kept, trying again", "error", err)
+	}
+	return nil
+}
+
+// checkpoint brings everything told so far to disk.
+func (s *liveSide) checkpoint(ctx context.Context) error {
+	if err := s.letters.post(ctx); err != nil {
+		return err
+	}
+	return s.in.cfg.Live.Checkpoint(ctx)
 }
 
 // flush works on what was sorted into shards, and waits until all is done.
@@ -75,63 +88,34 @@ func (s *liveSide) handle(ctx context.Context, r *record) {
 	case protocol.ChannelTelemetry:
 		readings, refused := decodeReadings(r.serial, r.payload, r.at, s.in.cfg.Window)
 		for _, why := range refused {
-			s.in.deadLetter(r.serial, r.channel, why)
+			s.letters.put(letterOf(r, why.item, why.raw, why))
 		}
 		for i := range readings {
-			readings[i].Site = r.site
+			readings[i].Site, readings[i].Source.Record = r.site, r.number
 			live.Reading(ctx, &readings[i])
 		}
 		s.in.metrics.readings.Add(float64(len(readings)))
 	case protocol.ChannelJoin:
-		var j protocol.Join
-		if s.decode(r, &j) && s.checkJoin(r, &j) {
-			live.Joined(ctx, r.serial, r.connection, j, r.at)
+		if j, why := decodeJoin(r.serial, r.payload); s.good(r, why) {
+			live.Joined(ctx, r.origin(), j)
 		}
 	case protocol.ChannelBye:
-		var b protocol.Bye
-		if s.decode(r, &b) && s.checkTexts(r, b.Session, b.Reason) {
-			live.Bye(ctx, r.serial, r.connection, b, r.at)
+		if b, why := decodeBye(r.payload); s.good(r, why) {
+			live.Bye(ctx, r.origin(), b)
 		}
 	case protocol.ChannelAck:
-		var a protocol.Ack
-		if s.decode(r, &a) {
-			live.Acked(ctx, r.serial, a, r.at)
+		if a, why := decodeAck(r.payload); s.good(r, why) {
+			live.Acked(ctx, r.origin(), a)
 		}
 	default:
-		s.in.deadLetter(r.serial, r.channel, refuse(reasonUnknown, "nothing is expected on %s", r.channel))
+		s.good(r, refuse(reasonUnknown, "nothing is expected on %s", r.channel))
 	}
 }
 
-func (s *liveSide) decode(r *record, into any) bool {
-	if err := json.Unmarshal(r.payload, into); err != nil {
-		s.in.deadLetter(r.serial, r.channel, refuse(reasonMalformed, "%w", err))
-		return false
+// good reports whether a message may be used, and makes a dead letter of one that may not.
+func (s *liveSide) good(r *record, why *refusal) bool {
+	if why != nil {
+		s.letters.put(letterOf(r, 0, r.payload, why))
 	}
-	return true
-}
-
-// maxCapabilities bounds what a kiosk may announce.
-const maxCapabilities = 64
-
-func (s *liveSide) checkJoin(r *record, j *protocol.Join) bool {
-	if j.Serial != "" && j.Serial != r.serial {
-		s.in.deadLetter(r.serial, r.channel, refuse(reasonSerial, "payload says %q, the topic %q", j.Serial, r.serial))
-		return false
-	}
-	if len(j.Capabilities) > maxCapabilities || len(j.Commands) > maxCapabilities {
-		s.in.deadLetter(r.serial, r.channel, refuse(reasonSchema, "more than %d capabilities or commands", maxCapabilities))
-		return false
-	}
-	texts := append([]string{j.Session, j.BootID, j.AgentVersion, j.Model}, j.Capabilities...)
-	return s.checkTexts(r, append(texts, j.Commands...)...)
-}
-
-func (s *liveSide) checkTexts(r *record, texts ...string) bool {
-	for _, text := range texts {
-		if len(text) > maxTextBytes {
-			s.in.deadLetter(r.serial, r.channel, refuse(reasonSchema, "a text has more than %d bytes", maxTextBytes))
-			return false
-		}
-	}
-	return true
+	return why == nil
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -50,7 +51,8 @@ func (r *record) encode(buf []byte) []byte {
 
 var errShortRecord = errors.New("journal record ends early")
 
-// decodeRecord reads a record; it keeps nothing of buf.
+// decodeRecord reads a record. Its payload is part of buf, and good for as long as that is; its texts
+// are not, and those that come again and again are allocated once.
 func decodeRecord(buf []byte) (record, error) {
 	var r record
 	if len(buf) < 2 {
@@ -63,20 +65,41 @@ func decodeRecord(buf []byte) (record, error) {
 		return r, errShortRecord
 	}
 	r.at, buf = time.UnixMilli(at).UTC(), buf[n:]
-	var channel string
-	for _, into := range []*string{&r.serial, &r.site, &r.connection, &channel} {
+	var texts [4]string
+	for i := range texts {
 		size, n := binary.Uvarint(buf)
 		if n <= 0 || uint64(len(buf)-n) < size {
 			return r, errShortRecord
 		}
-		*into, buf = string(buf[n:n+int(size)]), buf[n+int(size):]
+		texts[i], buf = identities.of(buf[n:n+int(size)]), buf[n+int(size):]
 	}
-	r.channel = protocol.Channel(channel)
-	r.payload = append([]byte(nil), buf...)
+	r.serial, r.site, r.connection, r.channel = texts[0], texts[1], texts[2], protocol.Channel(texts[3])
+	r.payload = buf
 	if r.kind < kindMessage || r.kind > kindDisconnected {
 		return r, fmt.Errorf("journal record of unknown kind %d: was it written by a newer version?", r.kind)
 	}
 	return r, nil
+}
+
+// payloads copies payloads that are needed for longer than the journal's reader lends them, many into one
+// piece of memory. Nothing is ever written over: a piece lives as long as something in it is in use.
+type payloads struct {
+	free []byte
+}
+
+const payloadsBytes = 64 << 10
+
+func (p *payloads) keep(payload []byte) []byte {
+	if len(payload) > payloadsBytes/8 {
+		return bytes.Clone(payload)
+	}
+	if len(payload) > len(p.free) {
+		p.free = make([]byte, payloadsBytes)
+	}
+	n := copy(p.free, payload)
+	kept := p.free[:n:n]
+	p.free = p.free[n:]
+	return kept
 }
 
 func connectionRecord(e fleet.ConnectionEvent) record {
@@ -96,6 +119,10 @@ func connectionRecord(e fleet.ConnectionEvent) record {
 func (r *record) connectionEvent() fleet.ConnectionEvent {
 	return fleet.ConnectionEvent{
 		Serial: r.serial, ConnectionID: r.connection, Connected: r.kind == kindConnected,
-		Clean: r.flags&flagClean != 0, TakenOver: r.flags&flagTakenOver != 0, At: r.at,
+		Clean: r.flags&flagClean != 0, TakenOver: r.flags&flagTakenOver != 0, At: r.at, Source: fleet.Source{Record: r.number},
 	}
+}
+
+func (r *record) origin() fleet.Origin {
+	return fleet.Origin{Serial: r.serial, ConnectionID: r.connection, At: r.at, Source: fleet.Source{Record: r.number}}
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"kioskfleet/admin/fleet"
@@ -17,12 +18,19 @@ const (
 )
 
 // seriesSide appends readings to the time-series store, and tries again for as long as it refuses.
-type seriesSide struct{ in *Ingest }
+type seriesSide struct {
+	in        *Ingest
+	conflicts *conflicts
+}
 
-func newSeriesSide(in *Ingest) *seriesSide { return &seriesSide{in} }
+func newSeriesSide(in *Ingest) *seriesSide {
+	return &seriesSide{in: in, conflicts: newConflicts(in.cfg.Series)}
+}
 
-func (s *seriesSide) work(ctx context.Context, batch []record) (durable bool, err error) {
+// work stores a batch; it is on disk when work returns nil.
+func (s *seriesSide) work(ctx context.Context, batch []record) error {
 	var readings []fleet.Reading
+	var of []*record // the record of each reading
 	for i := range batch {
 		r := &batch[i]
 		if r.kind != kindMessage || r.channel != protocol.ChannelTelemetry {
@@ -31,42 +39,119 @@ func (s *seriesSide) work(ctx context.Context, batch []record) (durable bool, er
 		// What cannot be decoded is a dead letter of the live side; it is counted once.
 		decoded, _ := decodeReadings(r.serial, r.payload, r.at, s.in.cfg.Window)
 		for i := range decoded {
-			decoded[i].Site = r.site
+			if decoded[i].OnlyReports() {
+				continue
+			}
+			decoded[i].Site, decoded[i].Source.Record = r.site, r.number
+			readings, of = append(readings, decoded[i]), append(of, r)
 		}
-		readings = append(readings, decoded...)
 	}
 	if len(readings) == 0 {
-		return false, nil
+		return nil
 	}
-	return true, s.store(ctx, readings)
+	return s.store(ctx, readings, of)
 }
 
-// store appends and syncs until the store has taken or refused each reading, or ctx ends.
-func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading) error {
+// store tries until the store has taken or refused each reading, and dead letters are kept, or ctx ends.
+func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*record) error {
 	in := s.in
-	delay := retryFirst
-	for {
-		err := in.cfg.Series.Append(ctx, readings)
-		rejected := in.cfg.Rejected(err)
-		if err == nil || rejected != nil {
-			if err = in.cfg.Series.Sync(ctx); err == nil {
-				for i, reason := range rejected {
-					in.metrics.deadLetters.WithLabelValues(reasonRejected).Inc()
-					in.cfg.Log.Debug("reading refused by the time-series store", "serial", readings[i].Serial, "time", readings[i].Time, "reason", reason)
+	var letters []fleet.DeadLetter
+	judged := false
+	for delay := retryFirst; ; delay = min(2*delay, retryMax) {
+		err := func() error {
+			if !judged {
+				fresh, records, refused, err := s.keepConflictsOut(ctx, readings, of)
+				if err != nil {
+					s.conflicts.forget() // it may know readings that are not stored
+					return err
 				}
-				in.metrics.stored.Add(float64(len(readings) - len(rejected)))
-				return nil
+				in.metrics.repeated.Add(float64(len(readings) - len(fresh) - len(refused)))
+				readings, of, letters, judged = fresh, records, refused, true
 			}
+			rejected, err := s.append(ctx, readings, of)
+			if err != nil {
+				return err
+			}
+			readings = nil // they are stored; what is left to do are the letters
+			if letters = append(letters, rejected...); len(letters) > 0 {
+				return in.cfg.DeadLetters.AddDeadLetters(ctx, letters)
+			}
+			return nil
+		}()
+		if err == nil {
+			in.series.progress.stuck(nil)
+			for _, d := range letters {
+				in.countLetter(d)
+			}
+			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if in.cfg.Lost(err) {
+			in.cfg.Log.Info("appending to the time-series store again what the journal holds")
+			in.metrics.rewinds.Inc()
+			s.conflicts.forget()
+			return errRewind
+		}
 		in.metrics.retries.Inc()
+		in.series.progress.stuck(err)
 		pause := max(delay, in.cfg.Retry(err))
 		in.cfg.Log.Warn("time-series store does not take readings, trying again", "readings", len(readings), "retry_in", pause, "error", err)
-		delay = min(2*delay, retryMax)
 		if !sleep(ctx, pause) {
 			return ctx.Err()
 		}
 	}
+}
+
+// append appends and syncs. It returns the readings that the store refuses for good.
+func (s *seriesSide) append(ctx context.Context, readings []fleet.Reading, of []*record) ([]fleet.DeadLetter, error) {
+	if len(readings) == 0 {
+		return nil, nil
+	}
+	in := s.in
+	err := in.cfg.Series.Append(ctx, readings)
+	rejected := in.cfg.Rejected(err)
+	if err != nil && rejected == nil {
+		return nil, err
+	}
+	if err := in.cfg.Series.Sync(ctx); err != nil {
+		return nil, err
+	}
+	in.metrics.stored.Add(float64(len(readings) - len(rejected)))
+	var letters []fleet.DeadLetter
+	for i, reason := range rejected {
+		letters = append(letters, s.letter(of[i], &readings[i], refuse(reasonRejected, "%s", reason)))
+	}
+	return letters, nil
+}
+
+// keepConflictsOut returns the readings that are to be stored, with their records, and a dead letter for
+// each that conflicts with another one.
+func (s *seriesSide) keepConflictsOut(ctx context.Context, readings []fleet.Reading, of []*record) (fresh []fleet.Reading, records []*record, letters []fleet.DeadLetter, err error) {
+	verdicts, err := s.conflicts.judge(ctx, readings)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	fresh, records = readings[:0:0], of[:0:0]
+	for i, v := range verdicts {
+		switch v {
+		case isNew:
+			fresh, records = append(fresh, readings[i]), append(records, of[i])
+		case isConflict:
+			why := refuse(reasonConflict, "another reading of %s has the time %s; a kiosk's timestamps must differ", readings[i].Serial, readings[i].Time.Format(time.RFC3339Nano))
+			letters = append(letters, s.letter(of[i], &readings[i], why))
+		}
+	}
+	return fresh, records, letters, nil
+}
+
+// letter makes a dead letter of a reading, with the text in which it was sent.
+func (s *seriesSide) letter(r *record, reading *fleet.Reading, why *refusal) fleet.DeadLetter {
+	payload := r.payload
+	var items []json.RawMessage
+	if json.Unmarshal(payload, &items) == nil && reading.Source.Item < len(items) {
+		payload = items[reading.Source.Item]
+	}
+	return letterOf(r, reading.Source.Item, payload, why)
 }

@@ -11,10 +11,10 @@ import (
 	"kioskfleet/internal/protocol"
 )
 
-// Store keeps events and, for the next start, states.
+// Store keeps events and, for the next start, states. Both go into one transaction, so that a state is
+// never kept without the events that led to it, nor the other way round.
 type Store interface {
-	AddEvents(ctx context.Context, events []fleet.Event) error
-	SaveLive(ctx context.Context, states []fleet.Live, now time.Time) error
+	SaveLive(ctx context.Context, events []fleet.Event, states []fleet.LiveState, now time.Time) error
 }
 
 // Publisher sends messages to the broker.
@@ -24,14 +24,14 @@ type Publisher interface {
 
 const (
 	flushEvery = 200 * time.Millisecond
-	saveEvery  = 10 * time.Second
-	// maxEvents bounds the events that wait for a database that does not take them; more are dropped
-	// and counted in the log. Memory must not grow with an outage.
+	// maxEvents bounds the events that wait for a database that does not take them: beyond it Room
+	// holds back what brings more. Memory must not grow with an outage.
 	maxEvents = 100_000
 )
 
 // Outflow writes down what the tracker finds: events and states to the database, and each kiosk's
-// status to its retained topic. It is behind by at most flushEvery.
+// status to its retained topic. Events are behind by at most flushEvery; states are written with the
+// events of their kiosk, and all of them at each Checkpoint.
 type Outflow struct {
 	tracker   *Tracker
 	store     Store
@@ -39,33 +39,57 @@ type Outflow struct {
 	log       *slog.Logger
 	refused   bool // the broker did not take the last status; only flush uses it
 
-	mu      sync.Mutex
-	events  []fleet.Event
-	dropped int
-	status  map[string]struct{} // serials whose status is to be published
-	dirty   map[string]struct{} // serials whose state is to be saved
+	saving sync.Mutex // held while something is written, so that nothing overtakes
+
+	mu     sync.Mutex
+	events []fleet.Event
+	failed bool                // the latest write failed
+	status map[string]struct{} // serials whose status is to be published
+	dirty  map[string]struct{} // serials whose state is to be saved
 }
 
 // NewOutflow returns an Outflow that observes the tracker.
 func NewOutflow(t *Tracker, s Store, p Publisher, log *slog.Logger) *Outflow {
 	o := &Outflow{tracker: t, store: s, publisher: p, log: log, status: map[string]struct{}{}, dirty: map[string]struct{}{}}
 	t.Observe(o.observe)
+	t.touched = o.touched
 	return o
 }
 
+func (o *Outflow) touched(serial string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dirty[serial] = struct{}{}
+}
+
 func (o *Outflow) observe(c Change) {
+	notable := c.Notable()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	serial := c.New.Serial
 	o.dirty[serial] = struct{}{}
-	if c.Notable() {
+	if notable {
 		o.status[serial] = struct{}{}
 	}
-	if len(o.events)+len(c.Events) > maxEvents {
-		o.dropped += len(c.Events)
-		return
-	}
 	o.events = append(o.events, c.Events...)
+}
+
+// Room waits until the events that wait to be written are few enough for more, or ctx ends.
+func (o *Outflow) Room(ctx context.Context) {
+	for ctx.Err() == nil {
+		o.mu.Lock()
+		full := len(o.events) > maxEvents
+		o.mu.Unlock()
+		if !full {
+			return
+		}
+		timer := time.NewTimer(flushEvery)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
 }
 
 // PublishAll publishes the status of every kiosk at the next flush, as after a start.
@@ -77,36 +101,34 @@ func (o *Outflow) PublishAll() {
 	}
 }
 
-// Run looks for silence, publishes and writes until ctx ends, and once more then.
+// Run looks for silence, publishes and writes until ctx ends.
 func (o *Outflow) Run(ctx context.Context) error {
-	flush, tick, save := time.NewTicker(flushEvery), time.NewTicker(tickEvery), time.NewTicker(saveEvery)
+	flush, tick := time.NewTicker(flushEvery), time.NewTicker(tickEvery)
 	defer flush.Stop()
 	defer tick.Stop()
-	defer save.Stop()
 	for {
 		select {
 		case <-flush.C:
 			o.flush(ctx)
 		case now := <-tick.C:
 			o.tracker.tick(now.UTC())
-		case <-save.C:
-			o.save(ctx)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
+// Checkpoint writes everything that is not written yet. When it returns nil, a next start knows of
+// everything that the tracker was told before the call.
+func (o *Outflow) Checkpoint(ctx context.Context) error { return o.write(ctx, true) }
+
 // Finish writes what is left; call it when nothing changes any more. The broker is gone by then, and
 // the next start publishes every status anew.
-func (o *Outflow) Finish(ctx context.Context) {
-	o.writeEvents(ctx)
-	o.save(ctx)
-}
+func (o *Outflow) Finish(ctx context.Context) { _ = o.write(ctx, true) }
 
 func (o *Outflow) flush(ctx context.Context) {
 	o.publishWaiting(ctx)
-	o.writeEvents(ctx)
+	_ = o.write(ctx, false) // it is tried again, and said in the log
 }
 
 // publishWaiting publishes what waits. A broker that does not take one status is left alone until the next
@@ -137,20 +159,47 @@ func (o *Outflow) publishWaiting(ctx context.Context) {
 	o.refused = err != nil
 }
 
-func (o *Outflow) writeEvents(ctx context.Context) {
+// write writes the events with the states of their kiosks, or with all states that changed.
+func (o *Outflow) write(ctx context.Context, all bool) error {
+	o.saving.Lock()
+	defer o.saving.Unlock()
+	events, serials, states := o.take(all)
+	if len(events) == 0 && len(states) == 0 {
+		return nil
+	}
+	err := o.store.SaveLive(ctx, events, states, time.Now())
 	o.mu.Lock()
-	events, dropped := o.events, o.dropped
-	o.events, o.dropped = nil, 0
-	o.mu.Unlock()
-	if dropped > 0 {
-		o.log.Error("events dropped, the database does not take them", "events", dropped)
-	}
-	if err := o.store.AddEvents(ctx, events); err != nil {
-		o.log.Error("events not written, trying again", "events", len(events), "error", err)
-		o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
 		o.events = append(events, o.events...)
-		o.mu.Unlock()
+		for serial := range serials {
+			o.dirty[serial] = struct{}{}
+		}
+		if !o.failed {
+			o.log.Error("events and states not written, trying again", "events", len(events), "kiosks", len(states), "error", err)
+		}
 	}
+	o.failed = err != nil
+	return err
+}
+
+// take takes what is to be written, at one moment: no event without the state that it led to.
+func (o *Outflow) take(all bool) (events []fleet.Event, serials map[string]struct{}, states []fleet.LiveState) {
+	o.tracker.mu.RLock()
+	defer o.tracker.mu.RUnlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	events, o.events = o.events, nil
+	if all {
+		serials, o.dirty = o.dirty, make(map[string]struct{}, len(o.dirty))
+	} else {
+		serials = make(map[string]struct{}, len(events))
+		for _, e := range events {
+			serials[e.Serial] = struct{}{}
+			delete(o.dirty, e.Serial)
+		}
+	}
+	return events, serials, o.tracker.states(serials)
 }
 
 func (o *Outflow) publish(ctx context.Context, serial string) error {
@@ -170,23 +219,4 @@ func (o *Outflow) publish(ctx context.Context, serial string) error {
 		return err
 	}
 	return o.publisher.Publish(ctx, protocol.Topic(serial, protocol.ChannelStatus), 1, true, payload)
-}
-
-func (o *Outflow) save(ctx context.Context) {
-	o.mu.Lock()
-	dirty := o.dirty
-	o.dirty = map[string]struct{}{}
-	o.mu.Unlock()
-	states := make([]fleet.Live, 0, len(dirty))
-	for serial := range dirty {
-		states = append(states, *o.tracker.Get(serial))
-	}
-	if err := o.store.SaveLive(ctx, states, time.Now()); err != nil {
-		o.log.Error("states not saved, trying again", "kiosks", len(states), "error", err)
-		o.mu.Lock()
-		for serial := range dirty {
-			o.dirty[serial] = struct{}{}
-		}
-		o.mu.Unlock()
-	}
 }

@@ -24,7 +24,7 @@ type fakeStore struct {
 	mu      sync.Mutex
 	failing error
 	events  []fleet.Event
-	saved   map[string]fleet.Live
+	saved   map[string]fleet.LiveState
 	during  func() // called while events are written
 }
 
@@ -34,7 +34,7 @@ func (s *fakeStore) fail(err error) {
 	s.failing = err
 }
 
-func (s *fakeStore) AddEvents(ctx context.Context, events []fleet.Event) error {
+func (s *fakeStore) SaveLive(ctx context.Context, events []fleet.Event, states []fleet.LiveState, _ time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.during != nil {
@@ -44,15 +44,6 @@ func (s *fakeStore) AddEvents(ctx context.Context, events []fleet.Event) error {
 		return err
 	}
 	s.events = append(s.events, events...)
-	return nil
-}
-
-func (s *fakeStore) SaveLive(ctx context.Context, states []fleet.Live, _ time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := cmp.Or(ctx.Err(), s.failing); err != nil {
-		return err
-	}
 	for _, l := range states {
 		s.saved[l.Serial] = l
 	}
@@ -96,7 +87,7 @@ func (p *fakePublisher) of(serial string) []protocol.Status {
 	return slices.Clone(p.statuses[protocol.Topic(serial, protocol.ChannelStatus)])
 }
 
-func (s *fakeStore) kept(serial string) (state fleet.Live, events int) {
+func (s *fakeStore) kept(serial string) (state fleet.LiveState, events int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.saved[serial], len(s.events)
@@ -113,7 +104,7 @@ type flow struct {
 
 func newFlow(t *testing.T) *flow {
 	f := &flow{
-		watch: newWatch(t), store: &fakeStore{saved: map[string]fleet.Live{}},
+		watch: newWatch(t), store: &fakeStore{saved: map[string]fleet.LiveState{}},
 		publisher: &fakePublisher{statuses: map[string][]protocol.Status{}}, log: &strings.Builder{},
 	}
 	f.out = NewOutflow(f.Tracker, f.store, f.publisher, slog.New(slog.NewTextHandler(f.log, nil)))
@@ -183,7 +174,7 @@ func TestAnotherReasonIsPublished(t *testing.T) {
 func TestABrokerThatIsDownGetsTheNewestStatusLater(t *testing.T) {
 	f := newFlow(t)
 	for k := range 50 {
-		f.Joined(fmt.Sprintf("K-%d", k), "", protocol.Join{Session: "a"}, f.now)
+		f.Joined(fleet.Origin{Serial: fmt.Sprintf("K-%d", k), At: f.now}, protocol.Join{Session: "a"})
 	}
 	f.publisher.fail(errDown)
 	for range 3 {
@@ -213,7 +204,7 @@ func TestABrokerThatIsDownGetsTheNewestStatusLater(t *testing.T) {
 func TestNothingIsPublishedOfWhoWasNeverSeenOrIsGone(t *testing.T) {
 	f := newFlow(t)
 	f.connect("1") // has not said a word
-	f.Joined("K-2", "", protocol.Join{Session: "a"}, f.now)
+	f.Joined(fleet.Origin{Serial: "K-2", At: f.now}, protocol.Join{Session: "a"})
 	f.Forget("K-2")
 	f.out.PublishAll()
 	f.out.flush(t.Context())
@@ -224,7 +215,8 @@ func TestNothingIsPublishedOfWhoWasNeverSeenOrIsGone(t *testing.T) {
 
 func TestAStartPublishesWhatIsRestored(t *testing.T) {
 	f := newFlow(t)
-	f.Restore([]fleet.Live{{Serial: "K-1", Presence: fleet.PresenceOnline}})
+	f.Restore([]fleet.LiveState{{Live: fleet.Live{Serial: "K-1", Presence: fleet.PresenceOnline}}})
+	f.Started(f.now)
 	f.out.PublishAll()
 	f.out.flush(t.Context())
 	if got := f.published(); len(got) != 1 || got[0].PresenceWhy != string(fleet.ReasonAdminRestart) {
@@ -254,65 +246,93 @@ func TestEventsAreWrittenOnceAndInOrder(t *testing.T) {
 	}
 }
 
-func TestEventsThatWaitAreBounded(t *testing.T) {
-	f := newFlow(t)
-	f.store.fail(errDown)
-	l := &fleet.Live{Serial: "K-1"}
-	events := make([]fleet.Event, 1000)
-	for range maxEvents/len(events) + 5 {
-		f.out.observe(Change{Old: l, New: l, Events: events})
-	}
-	f.out.flush(t.Context())
-	if len(f.out.events) != maxEvents {
-		t.Errorf("%d events wait, at most %d may", len(f.out.events), maxEvents)
-	}
-	if !strings.Contains(f.log.String(), "events=5000") {
-		t.Errorf("the log does not tell how many were dropped:\n%s", f.log)
-	}
-	f.store.fail(nil)
-	f.out.flush(t.Context())
-	if len(f.store.events) != maxEvents || len(f.out.events) != 0 {
-		t.Errorf("%d written, %d wait", len(f.store.events), len(f.out.events))
-	}
+func TestEventsThatWaitHoldBackMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlow(t)
+		f.store.fail(errDown)
+		l := &fleet.Live{Serial: "K-1"}
+		f.out.observe(Change{Old: l, New: l, Events: make([]fleet.Event, maxEvents)})
+		f.out.Room(t.Context()) // as many may wait
+		f.out.observe(Change{Old: l, New: l, Events: make([]fleet.Event, 1)})
+		room := make(chan struct{})
+		go func() { f.out.Room(t.Context()); close(room) }()
+		time.Sleep(time.Minute)
+		select {
+		case <-room:
+			t.Error("there is room although the database takes nothing")
+		default:
+		}
+		f.store.fail(nil)
+		f.out.flush(t.Context())
+		<-room
+		if len(f.store.events) != maxEvents+1 {
+			t.Errorf("%d events written, want every one", len(f.store.events))
+		}
+	})
 }
 
-func TestStatesAreSavedOnceAndAgainAfterAFailure(t *testing.T) {
+func TestACheckpointSavesStatesOnceAndAgainAfterAFailure(t *testing.T) {
 	f := newFlow(t)
 	f.join("a")
 	f.store.fail(errDown)
-	f.out.save(t.Context())
+	if err := f.out.Checkpoint(t.Context()); !errors.Is(err, errDown) {
+		t.Errorf("error = %v", err)
+	}
 	f.store.fail(nil)
-	f.out.save(t.Context())
+	if err := f.out.Checkpoint(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if got := f.store.saved["K-1"]; got.Session != "a" {
 		t.Errorf("saved %+v", got)
 	}
 	delete(f.store.saved, "K-1")
-	f.out.save(t.Context())
-	if len(f.store.saved) != 0 {
-		t.Error("a state that did not change was saved again")
+	if err := f.out.Checkpoint(t.Context()); err != nil || len(f.store.saved) != 0 {
+		t.Errorf("a state that did not change was saved again: %v", err)
+	}
+}
+
+// What an event led to is kept with it, so that a crash right after it makes nothing happen twice.
+func TestAnEventIsWrittenWithTheStateThatItLedTo(t *testing.T) {
+	f := newFlow(t)
+	f.join("a")
+	f.Reading(&fleet.Reading{Serial: "K-2", Time: f.now, ReceivedAt: f.now, Source: fleet.Source{Record: 7}})
+	f.out.flush(t.Context())
+	if got := f.store.saved["K-2"]; got.Source.Record != 7 {
+		t.Errorf("with its first event K-2 is saved as %+v", got)
+	}
+	f.pass(time.Second)
+	f.Reading(&fleet.Reading{Serial: "K-2", Time: f.now, ReceivedAt: f.now, Source: fleet.Source{Record: 8}})
+	f.out.flush(t.Context())
+	if got := f.store.saved["K-2"]; got.Source.Record != 7 {
+		t.Errorf("without an event the state waits for a checkpoint, but it is saved as of %v", got.Source)
+	}
+	if err := f.out.Checkpoint(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := f.store.saved["K-2"]; got.Source.Record != 8 {
+		t.Errorf("after a checkpoint it is saved as of %v", got.Source)
 	}
 }
 
 func TestRunFollowsItsTickersAndFinishWritesTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tracker := New(time.Now) // the bubble's clock
-		store, publisher := &fakeStore{saved: map[string]fleet.Live{}}, &fakePublisher{statuses: map[string][]protocol.Status{}}
+		store, publisher := &fakeStore{saved: map[string]fleet.LiveState{}}, &fakePublisher{statuses: map[string][]protocol.Status{}}
 		out := NewOutflow(tracker, store, publisher, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- out.Run(ctx) }()
 		at := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
 
-		tracker.Joined("K-1", "", protocol.Join{Session: "a"}, time.Now().UTC())
+		tracker.Joined(fleet.Origin{Serial: "K-1", At: time.Now().UTC()}, protocol.Join{Session: "a"})
 		at(flushEvery)
 		if _, events := store.kept("K-1"); len(publisher.of("K-1")) != 1 || events == 0 {
 			t.Errorf("after %s: %d statuses, %d events", flushEvery, len(publisher.of("K-1")), events)
 		}
-		at(saveEvery)
 		if state, _ := store.kept("K-1"); state.Presence != fleet.PresenceOnline {
-			t.Errorf("after %s: saved %+v", saveEvery, state)
+			t.Errorf("after %s: saved %+v", flushEvery, state)
 		}
-		at(staleMin)
+		at(staleMin + 2*tickEvery)
 		if got := publisher.of("K-1"); got[len(got)-1].Presence != "stale" {
 			t.Errorf("silence is not published: %+v", got)
 		}
@@ -321,7 +341,7 @@ func TestRunFollowsItsTickersAndFinishWritesTheRest(t *testing.T) {
 			t.Error(err)
 		}
 		_, before := store.kept("K-1")
-		tracker.Bye("K-1", "", protocol.Bye{Session: "a"}, time.Now().UTC())
+		tracker.Bye(fleet.Origin{Serial: "K-1", At: time.Now().UTC()}, protocol.Bye{Session: "a"})
 		out.Finish(context.WithoutCancel(ctx))
 		if state, events := store.kept("K-1"); events <= before || state.Presence != fleet.PresenceOffline {
 			t.Errorf("Finish wrote %d events and %s", events-before, state.Presence)

@@ -50,14 +50,19 @@ type Observer func(Change)
 type Tracker struct {
 	now       func() time.Time
 	observers []Observer
+	touched   func(serial string) // what is kept of a kiosk changed; observers may not be told
 
 	mu     sync.RWMutex
 	kiosks map[string]*entry
+	// replaying says that what is told is from before our start: nobody is silent yet.
+	replaying bool
 }
 
 // entry is a kiosk's live state and what is needed to keep it.
 type entry struct {
 	live        *fleet.Live
+	source      fleet.Source // of the last message or connection that changed it
+	ledger      fleet.Ledger
 	connections map[string]struct{} // ids of its connections; none behind an external broker
 	ended       string              // session of the last goodbye
 	lastArrival time.Time           // of a fresh reading
@@ -75,35 +80,32 @@ func New(now func() time.Time) *Tracker {
 // Observe adds an observer; call it before anything else.
 func (t *Tracker) Observe(o Observer) { t.observers = append(t.observers, o) }
 
-// Restore sets the states that an earlier run saved. Nobody is connected yet, so those who were are
-// offline until they come back.
-func (t *Tracker) Restore(saved []fleet.Live) {
+// Restore sets the states that an earlier run saved, as they were. What happened after they were saved is
+// told next; Started ends that.
+func (t *Tracker) Restore(saved []fleet.LiveState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now().UTC()
+	t.replaying = true
 	for i := range saved {
-		l := saved[i]
-		e := &entry{live: &l, connections: map[string]struct{}{}}
-		if l.Presence == fleet.PresenceOnline || l.Presence == fleet.PresenceStale {
-			before := saved[i]
-			e.before = &before
-			l.Presence, l.PresenceReason, l.PresenceSince = fleet.PresenceOffline, fleet.ReasonAdminRestart, now
-		}
-		l.Status = status(&l)
-		verdict := l.Verdict
-		if l.Verdict, l.Reasons = judge(&l, l.Reasons, now); l.Verdict != verdict {
-			l.VerdictSince = now
-		}
+		s := &saved[i]
+		l := s.Live
 		l.Revision = revision(now)
+		e := &entry{live: &l, source: s.Source, ledger: s.Ledger, connections: map[string]struct{}{}, ended: s.Ended, lastArrival: s.LastArrival}
+		for _, id := range s.Connections {
+			e.connections[id] = struct{}{}
+		}
 		t.kiosks[l.Serial] = e
 	}
 }
 
-// Restarted takes everybody for disconnected: this process's broker begins, and what was told before is
-// from an earlier one. Behind an external broker, where connections outlive us, nobody calls it.
-func (t *Tracker) Restarted(at time.Time) {
+// Started says that everything from before this start has been told. Whoever was there is offline until
+// it comes back: connections to a broker in this process ended with the last one, and of an external
+// broker's we do not know.
+func (t *Tracker) Started(at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.replaying = false
 	for _, e := range t.kiosks {
 		clear(e.connections)
 		if e.live.Presence == fleet.PresenceOnline || e.live.Presence == fleet.PresenceStale {
@@ -173,6 +175,9 @@ func (t *Tracker) Connection(ev fleet.ConnectionEvent) {
 		return // it was deleted, which is why its connection ended
 	}
 	e := t.entry(ev.Serial)
+	if !t.advance(e, ev.Source) {
+		return
+	}
 	if ev.Connected {
 		e.connections[ev.ConnectionID] = struct{}{}
 		e.revoked = false
@@ -195,10 +200,13 @@ func (t *Tracker) Connection(ev fleet.ConnectionEvent) {
 }
 
 // Joined takes a kiosk's announcement of itself.
-func (t *Tracker) Joined(serial, _ string, j protocol.Join, at time.Time) {
+func (t *Tracker) Joined(o fleet.Origin, j protocol.Join) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entry(serial)
+	e, at := t.entry(o.Serial), o.At
+	if !t.advance(e, o.Source) {
+		return
+	}
 	var events []fleet.Event
 	if e.live.BootID != j.BootID || e.live.AgentVersion != j.AgentVersion || e.live.Session != j.Session {
 		events = append(events, fleet.Event{Kind: fleet.EventJoined, From: e.live.AgentVersion, To: j.AgentVersion, Subject: j.BootID, Reason: j.Session})
@@ -217,18 +225,21 @@ func (t *Tracker) Joined(serial, _ string, j protocol.Join, at time.Time) {
 
 // Bye takes a kiosk's goodbye or its will. One of an older session changes nothing, and neither does
 // one while another connection stands.
-func (t *Tracker) Bye(serial, connection string, b protocol.Bye, at time.Time) {
+func (t *Tracker) Bye(o fleet.Origin, b protocol.Bye) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e, known := t.kiosks[serial]
+	e, known := t.kiosks[o.Serial]
 	if !known {
 		return // it was deleted, and the broker sends its will
+	}
+	if !t.advance(e, o.Source) {
+		return
 	}
 	if b.Session != "" && e.live.Session != "" && b.Session != e.live.Session {
 		return
 	}
 	for id := range e.connections {
-		if id != connection {
+		if id != o.ConnectionID {
 			return
 		}
 	}
@@ -240,7 +251,7 @@ func (t *Tracker) Bye(serial, connection string, b protocol.Bye, at time.Time) {
 	if e.revoked {
 		reason = fleet.ReasonRevoked
 	}
-	t.offline(e, reason, at)
+	t.offline(e, reason, o.At)
 }
 
 // Reading takes a reading. The newest by the kiosk's clock is the latest; that it arrived at all says
@@ -249,8 +260,12 @@ func (t *Tracker) Reading(r *fleet.Reading) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entry(r.Serial)
+	if !t.advance(e, r.Source) {
+		return
+	}
+	e.ledger.Book(r)
 	at := r.ReceivedAt
-	newest := e.live.LastReading == nil || r.Time.After(e.live.LastReading.Time)
+	newest := !r.OnlyReports() && (e.live.LastReading == nil || r.Time.After(e.live.LastReading.Time))
 	age := at.Sub(r.Time)
 	fresh := newest && (age < skewFreshness || paced(e.live.LastReading, r))
 	// What was sent before a goodbye may be worked on after it.
@@ -313,6 +328,9 @@ func (e *entry) interval(at time.Time) time.Duration {
 func (t *Tracker) tick(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.replaying {
+		return
+	}
 	for _, e := range t.kiosks {
 		if e.live.Presence != fleet.PresenceOnline {
 			continue
@@ -334,6 +352,20 @@ func (t *Tracker) offline(e *entry, reason fleet.PresenceReason, at time.Time) {
 	t.update(e, at, func(l *fleet.Live) { setPresence(l, fleet.PresenceOffline, reason, at) })
 }
 
+// advance notes the place in the journal of what is to be worked on, and reports whether it is new. What
+// has no place is always new.
+func (t *Tracker) advance(e *entry, s fleet.Source) bool {
+	if s == (fleet.Source{}) {
+		return true
+	}
+	if !s.After(e.source) {
+		return false
+	}
+	e.source = s
+	t.touch(e.live.Serial)
+	return true
+}
+
 func (t *Tracker) entry(serial string) *entry {
 	e, ok := t.kiosks[serial]
 	if !ok {
@@ -343,6 +375,12 @@ func (t *Tracker) entry(serial string) *entry {
 		t.kiosks[serial] = e
 	}
 	return e
+}
+
+func (t *Tracker) touch(serial string) {
+	if t.touched != nil {
+		t.touched(serial)
+	}
 }
 
 func setPresence(l *fleet.Live, p fleet.Presence, why fleet.PresenceReason, at time.Time) {
@@ -445,4 +483,28 @@ func peripheralEvents(before, r *fleet.Reading) []fleet.Event {
 }
 
 // Ledger returns which of a kiosk's readings arrived.
-func (t *Tracker) Ledger(string) fleet.LedgerCounts { return fleet.LedgerCounts{} }
+func (t *Tracker) Ledger(serial string) fleet.LedgerCounts {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if e, ok := t.kiosks[serial]; ok {
+		return e.ledger.Counts()
+	}
+	return fleet.LedgerCounts{}
+}
+
+// states returns what is to be kept of those kiosks that are known. The lock is held.
+func (t *Tracker) states(serials map[string]struct{}) []fleet.LiveState {
+	out := make([]fleet.LiveState, 0, len(serials))
+	for serial := range serials {
+		e, ok := t.kiosks[serial]
+		if !ok {
+			continue
+		}
+		s := fleet.LiveState{Live: *e.live, Source: e.source, Ledger: e.ledger.Clone(), Ended: e.ended, LastArrival: e.lastArrival}
+		for id := range e.connections {
+			s.Connections = append(s.Connections, id)
+		}
+		out = append(out, s)
+	}
+	return out
+}

@@ -51,11 +51,11 @@ func clean(e *fleet.ConnectionEvent)     { e.Clean = true }
 func takenOver(e *fleet.ConnectionEvent) { e.TakenOver = true }
 
 func (w *watch) join(session string) {
-	w.Joined("K-1", "", protocol.Join{Session: session, BootID: "boot-" + session, AgentVersion: "1.0"}, w.now)
+	w.Joined(fleet.Origin{Serial: "K-1", At: w.now}, protocol.Join{Session: session, BootID: "boot-" + session, AgentVersion: "1.0"})
 }
 
 func (w *watch) bye(connection, session, reason string) {
-	w.Tracker.Bye("K-1", connection, protocol.Bye{Session: session, Reason: reason}, w.now)
+	w.Tracker.Bye(fleet.Origin{Serial: "K-1", ConnectionID: connection, At: w.now}, protocol.Bye{Session: session, Reason: reason})
 }
 
 // reading takes a reading that the kiosk took age ago, by its clock.
@@ -455,11 +455,11 @@ func TestAJoinIsAnEventOnlyWhenItBringsSomethingNew(t *testing.T) {
 	if got := w.events(); got != "" || !w.live().BootedAt.Equal(booted) {
 		t.Errorf("events = %q, booted at %s", got, w.live().BootedAt)
 	}
-	w.Joined("K-1", "", protocol.Join{Session: "b", BootID: "boot-a", AgentVersion: "1.0"}, w.now)
+	w.Joined(fleet.Origin{Serial: "K-1", At: w.now}, protocol.Join{Session: "b", BootID: "boot-a", AgentVersion: "1.0"})
 	if got := w.events(); got != "joined:1.0>1.0" || !w.live().BootedAt.Equal(booted) {
 		t.Errorf("a new session: %q, booted at %s", got, w.live().BootedAt)
 	}
-	w.Joined("K-1", "", protocol.Join{Session: "c", BootID: "boot-c", AgentVersion: "1.1"}, w.now)
+	w.Joined(fleet.Origin{Serial: "K-1", At: w.now}, protocol.Join{Session: "c", BootID: "boot-c", AgentVersion: "1.1"})
 	if got := w.events(); got != "joined:1.0>1.1" || !w.live().BootedAt.Equal(w.now) {
 		t.Errorf("a new boot: %q, booted at %s", got, w.live().BootedAt)
 	}
@@ -487,22 +487,25 @@ func TestAStateChangeIsAnEvent(t *testing.T) {
 	}
 }
 
-func TestRestoreTakesNobodyForConnected(t *testing.T) {
+func TestAStartTakesNobodyForConnected(t *testing.T) {
 	earlier := newWatch(t)
 	earlier.join("a")
 	earlier.reading("a", 0, func(r *fleet.Reading) { r.Texts = []fleet.Text{{Metric: metricPrinter, Text: "low_ink"}} })
-	saved := []fleet.Live{*earlier.live()}
+	saved := []fleet.LiveState{{Live: *earlier.live()}}
 	goodbye := *earlier.live()
 	goodbye.Serial, goodbye.Presence, goodbye.PresenceReason = "K-2", fleet.PresenceOffline, fleet.ReasonCleanDisconnect
 	goodbye.PresenceSince, goodbye.VerdictSince, goodbye.Verdict = earlier.now, earlier.now, fleet.VerdictUnknown
 	goodbye.Reasons = []fleet.VerdictReason{{Code: "offline", Value: "clean_disconnect", Since: earlier.now}}
 	stale := *earlier.live()
 	stale.Serial, stale.Presence = "K-3", fleet.PresenceStale
-	saved = append(saved, goodbye, stale)
+	saved = append(saved, fleet.LiveState{Live: goodbye}, fleet.LiveState{Live: stale})
 
 	w := newWatch(t)
 	w.now = earlier.now.Add(time.Hour)
 	w.Restore(saved)
+	w.tick(w.now)
+	w.want(fleet.PresenceOnline, fleet.ReasonReporting) // what happened since it was saved is told next
+	w.Started(w.now)
 	w.want(fleet.PresenceOffline, fleet.ReasonAdminRestart)
 	l := w.live()
 	if l.Status != fleet.StatusOffline || l.Verdict != fleet.VerdictUnknown || !l.VerdictSince.Equal(w.now) || !l.PresenceSince.Equal(w.now) || codes(l.Reasons) != "offline" {
@@ -533,7 +536,7 @@ func TestWhatStoodBeforeARestartStandsSinceThen(t *testing.T) {
 	earlier.join("a")
 	earlier.reading("a", 0, texts("low_ink", "ready"))
 	began := earlier.now
-	saved := []fleet.Live{*earlier.live()}
+	saved := []fleet.LiveState{{Live: *earlier.live()}}
 	for _, tt := range []struct {
 		name         string
 		reading      func(*fleet.Reading)
@@ -548,6 +551,7 @@ func TestWhatStoodBeforeARestartStandsSinceThen(t *testing.T) {
 			w.now = began.Add(time.Hour)
 			restarted := w.now
 			w.Restore(saved)
+			w.Started(w.now)
 			w.pass(time.Minute)
 			w.reading("a", 0, tt.reading)
 			want := began
@@ -615,11 +619,11 @@ func TestTheTrackerIsSafeForConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			for i := range 200 {
 				at := base.Add(time.Duration(i) * time.Second)
-				tracker.Joined(serial, "c", protocol.Join{Session: "s", BootID: "b"}, at)
+				tracker.Joined(fleet.Origin{Serial: serial, ConnectionID: "c", At: at}, protocol.Join{Session: "s", BootID: "b"})
 				tracker.Reading(&fleet.Reading{Serial: serial, Session: "s", Time: at, ReceivedAt: at})
 				tracker.SetRevoked(serial, i%2 == 0)
 				tracker.Connection(fleet.ConnectionEvent{Serial: serial, ConnectionID: "c", Connected: i%2 == 0, At: at})
-				tracker.Bye(serial, "c", protocol.Bye{Session: "s"}, at)
+				tracker.Bye(fleet.Origin{Serial: serial, ConnectionID: "c", At: at}, protocol.Bye{Session: "s"})
 			}
 		})
 		wg.Go(func() {

@@ -17,21 +17,6 @@ func insertEvent(ctx context.Context, tx *sql.Tx, e fleet.Event) error {
 	return err
 }
 
-// AddEvents writes events in one transaction.
-func (s *Store) AddEvents(ctx context.Context, events []fleet.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	return s.change(ctx, fmt.Sprintf("add %d events", len(events)), func(tx *sql.Tx) error {
-		for _, e := range events {
-			if err := insertEvent(ctx, tx, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // Events returns up to limit events of a kiosk, newest first: those before the one at that time with
 // that id, or from the newest when before is zero.
 func (s *Store) Events(ctx context.Context, serial string, before time.Time, id int64, limit int) ([]fleet.Event, error) {

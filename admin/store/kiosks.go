@@ -115,7 +115,8 @@ func updateKiosk(ctx context.Context, tx *sql.Tx, k fleet.Kiosk) error {
 	return err
 }
 
-// DeleteKiosk removes a kiosk and its live state; its commands and events stay as history.
+// DeleteKiosk removes a kiosk, its live state and its counts of refusals. Its commands and events stay as
+// history, and so do its dead letters: they may be why it was deleted.
 func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.Time) error {
 	return s.change(ctx, "delete kiosk "+serial, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO retired_kiosks (serial, generation) SELECT serial, generation + 1 FROM kiosks WHERE serial = $1
@@ -125,8 +126,10 @@ func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.
 		if err := touched(tx.ExecContext(ctx, `DELETE FROM kiosks WHERE serial = $1`, serial)); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM kiosk_live WHERE serial = $1`, serial); err != nil {
-			return err
+		for _, table := range []string{"kiosk_live", "refusals"} {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE serial = $1`, serial); err != nil {
+				return err
+			}
 		}
 		if err := audit(ctx, tx, now, actor, "kiosk.delete", serial, ""); err != nil {
 			return err

@@ -148,8 +148,8 @@ func TestTheFeedOfChanges(t *testing.T) {
 	must(t, s.DeleteKiosk(ctx, "K-1", "ana", now))
 	feed(first, "K-1", "K-2", "K-1")
 	feed(first+2, "K-1")
-	must(t, s.AddEvents(ctx, []fleet.Event{{Serial: "K-2"}}))
-	must(t, s.SaveLive(ctx, []fleet.Live{{Serial: "K-2"}}, now))
+	must(t, s.SaveLive(ctx, []fleet.Event{{Serial: "K-2"}}, nil, now))
+	must(t, s.SaveLive(ctx, nil, []fleet.LiveState{{Live: fleet.Live{Serial: "K-2"}}}, now))
 	feed(first + 3)
 }
 
@@ -159,7 +159,7 @@ func TestADeletedKioskKeepsItsHistoryAndItsGeneration(t *testing.T) {
 	addKiosk(t, s, "K-1")
 	_, err := s.ChangeKiosk(ctx, "K-1", "ana", now, func(k *fleet.Kiosk) (fleet.Event, error) { k.Generation = 6; return fleet.Event{}, nil })
 	must(t, err)
-	must(t, s.SaveLive(ctx, []fleet.Live{{Serial: "K-1"}}, now))
+	must(t, s.SaveLive(ctx, nil, []fleet.LiveState{{Live: fleet.Live{Serial: "K-1"}}}, now))
 	must(t, s.DeleteKiosk(ctx, "K-1", "ana", now))
 	if err := s.DeleteKiosk(ctx, "K-1", "ana", now); !errors.Is(err, fleet.ErrNotFound) {
 		t.Errorf("deleted again: %v", err)
@@ -186,7 +186,7 @@ func TestLiveStatesAreKeptWhole(t *testing.T) {
 	ctx := t.Context()
 	addKiosk(t, s, "K-1")
 	addKiosk(t, s, "K-2")
-	l := fleet.Live{
+	l := fleet.LiveState{Live: fleet.Live{
 		Serial: "K-1", Presence: fleet.PresenceOnline, PresenceReason: fleet.ReasonReporting, PresenceSince: now, Status: "online",
 		Verdict: fleet.VerdictDegraded, Reasons: []fleet.VerdictReason{{Code: "c", Subject: "s", Value: "v", Text: "t", Since: now}}, VerdictSince: now,
 		Session: "s", BootID: "b", AgentVersion: "1", Model: "m", Capabilities: []string{}, Commands: []string{"ping"}, BootedAt: now, LastSeen: now,
@@ -195,14 +195,15 @@ func TestLiveStatesAreKeptWhole(t *testing.T) {
 			Values: []fleet.Value{{Metric: "a.b", Value: 1.25e-9}}, Texts: []fleet.Text{{Metric: "a.c", Text: "ñ"}},
 		},
 		Skew: -3 * time.Second, Interval: 5 * time.Second, Revision: 1 << 60,
-	}
-	gone := fleet.Live{Serial: "K-9"}
-	must(t, s.SaveLive(ctx, []fleet.Live{{Serial: "K-1", Status: "old"}, {Serial: "K-2"}, gone}, now))
-	must(t, s.SaveLive(ctx, []fleet.Live{l}, now))
-	must(t, s.SaveLive(ctx, nil, now))
+	}, Source: fleet.Source{Record: 1 << 50, Item: 3}, Ended: "r", Connections: []string{"c"}, LastArrival: now}
+	l.Ledger.Book(l.LastReading)
+	gone := fleet.LiveState{Live: fleet.Live{Serial: "K-9"}}
+	must(t, s.SaveLive(ctx, nil, []fleet.LiveState{{Live: fleet.Live{Serial: "K-1", Status: "old"}}, {Live: fleet.Live{Serial: "K-2"}}, gone}, now))
+	must(t, s.SaveLive(ctx, nil, []fleet.LiveState{l}, now))
+	must(t, s.SaveLive(ctx, nil, nil, now))
 	got, err := s.Live(ctx)
 	must(t, err)
-	slices.SortFunc(got, func(a, b fleet.Live) int { return map[bool]int{true: -1, false: 1}[a.Serial < b.Serial] })
+	slices.SortFunc(got, func(a, b fleet.LiveState) int { return map[bool]int{true: -1, false: 1}[a.Serial < b.Serial] })
 	if len(got) != 2 || !reflect.DeepEqual(got[0], l) || got[1].Serial != "K-2" {
 		t.Errorf("live states = %+v,\nwant %+v", got, l)
 	}
@@ -223,7 +224,7 @@ func TestEventsAreListedNewestFirst(t *testing.T) {
 			Serial: "K-1", At: at, Kind: fleet.EventPeripheral, Subject: "s", From: "f", To: fmt.Sprint(i), Reason: "r", Actor: "a",
 		}, fleet.Event{Serial: "K-2", At: at})
 	}
-	must(t, s.AddEvents(ctx, events))
+	must(t, s.SaveLive(ctx, events, nil, now))
 	all, err := s.Events(ctx, "K-1", time.Time{}, 0, 100)
 	must(t, err)
 	if len(all) != 30 || !slices.IsSortedFunc(all, func(a, b fleet.Event) int {

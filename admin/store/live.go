@@ -10,12 +10,18 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
-// SaveLive writes what is known of some kiosks right now, in one transaction, for the next start.
-func (s *Store) SaveLive(ctx context.Context, states []fleet.Live, now time.Time) error {
-	if len(states) == 0 {
+// SaveLive adds events and writes what is known of some kiosks right now, for the next start, in one
+// transaction.
+func (s *Store) SaveLive(ctx context.Context, events []fleet.Event, states []fleet.LiveState, now time.Time) error {
+	if len(events) == 0 && len(states) == 0 {
 		return nil
 	}
-	return s.change(ctx, fmt.Sprintf("save the state of %d kiosks", len(states)), func(tx *sql.Tx) error {
+	return s.change(ctx, fmt.Sprintf("save %d events and the state of %d kiosks", len(events), len(states)), func(tx *sql.Tx) error {
+		for _, e := range events {
+			if err := insertEvent(ctx, tx, e); err != nil {
+				return err
+			}
+		}
 		// A kiosk deleted meanwhile gets no row.
 		stmt, err := tx.PrepareContext(ctx, `INSERT INTO kiosk_live (serial, state, written_at)
 			SELECT serial, $2, $3 FROM kiosks WHERE serial = $1
@@ -38,9 +44,9 @@ func (s *Store) SaveLive(ctx context.Context, states []fleet.Live, now time.Time
 }
 
 // Live returns what SaveLive last wrote of every kiosk.
-func (s *Store) Live(ctx context.Context) ([]fleet.Live, error) {
+func (s *Store) Live(ctx context.Context) ([]fleet.LiveState, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT state FROM kiosk_live`)
-	out, err := collect(rows, err, func(row scanner) (l fleet.Live, err error) {
+	out, err := collect(rows, err, func(row scanner) (l fleet.LiveState, err error) {
 		var text string
 		if err := row.Scan(&text); err != nil {
 			return l, err

@@ -175,7 +175,7 @@ func TestTwoStoresWorkOnOneFile(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				for range each {
-					if err := s.AddEvents(t.Context(), []fleet.Event{{Serial: "K-1", At: now, Kind: fleet.EventJoined}}); err != nil {
+					if err := s.SaveLive(t.Context(), []fleet.Event{{Serial: "K-1", At: now, Kind: fleet.EventJoined}}, nil, now); err != nil {
 						t.Error(err)
 					}
 				}
@@ -218,14 +218,14 @@ func TestAFailedChangeLeavesNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.AddEvents(ctx, []fleet.Event{{Serial: "K-1"}}); !errors.Is(err, context.Canceled) {
+	if err := s.SaveLive(ctx, []fleet.Event{{Serial: "K-1"}}, nil, now); !errors.Is(err, context.Canceled) {
 		t.Errorf("with an ended context: %v", err)
 	}
 	events, err := s.Events(t.Context(), "K-1", time.Time{}, 0, 10)
 	if err != nil || len(events) != 0 {
 		t.Errorf("events = %v, %v", events, err)
 	}
-	must(t, s.AddEvents(t.Context(), nil))
+	must(t, s.SaveLive(t.Context(), nil, nil, now))
 }
 
 func TestReadersCannotWrite(t *testing.T) {

@@ -25,3 +25,12 @@ func (e *RetryAfterError) Error() string {
 }
 
 func (e *RetryAfterError) Unwrap() error { return e.Err }
+
+// BrokenError says that a store can no longer be relied on and must be closed and opened again.
+type BrokenError struct{ Err error }
+
+func (e *BrokenError) Error() string {
+	return "the time-series store must be opened again: " + e.Err.Error()
+}
+
+func (e *BrokenError) Unwrap() error { return e.Err }

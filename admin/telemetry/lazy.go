@@ -17,17 +17,36 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
+// checkEvery spaces the looks at a Fragile store.
+const checkEvery = 200 * time.Millisecond
+
+// Fragile is a Store that lives in this process and on this disk: it may break while it is open, and it
+// may have lost points before it was opened.
+type Fragile interface {
+	Store
+	// Check returns why the store must be closed for now; nil while it may stay open.
+	Check() error
+	// Lost returns what was missing when the store was opened of the points that an earlier Sync had
+	// confirmed; empty when nothing was.
+	Lost() string
+}
+
 // Lazy is a store that is still being opened: until Run has opened it, Append and Range answer
 // ErrNotReady, so that the rest of the program need not wait for a long log to be replayed or for a
-// server to come back.
+// server to come back. A store that breaks is closed and opened again in the same way.
+//
+// When the store that was opened had lost points, the first Append answers ErrLost and stores nothing.
 type Lazy struct {
 	open   func(context.Context) (Store, error)
 	logger *slog.Logger
+	broken chan struct{} // holds a token when the store is to be closed and opened again
 
 	// mu guards the fields below.
 	mu      sync.RWMutex
 	store   Store              // nil until it is open
-	lastErr error              // why the latest try to open failed
+	latest  Store              // the one that Append used last
+	lost    bool               // Append has not said yet that points are lost
+	lastErr error              // why the latest try to open failed, or why the store was closed
 	cancel  context.CancelFunc // ends Run; nil before it
 	done    chan struct{}      // closed when Run has ended; nil before it
 	closed  bool
@@ -35,12 +54,12 @@ type Lazy struct {
 
 // NewLazy returns a store that Run opens by calling open.
 func NewLazy(open func(context.Context) (Store, error), logger *slog.Logger) *Lazy {
-	return &Lazy{open: open, logger: logger}
+	return &Lazy{open: open, logger: logger, broken: make(chan struct{}, 1)}
 }
 
-// Run opens the store and returns nil once that is done, or when ctx or the store ends first. It tries
-// again after a *RetryAfterError, as long as it takes; any other error of opening is returned. It is
-// called at most once.
+// Run opens the store. It tries again after a *RetryAfterError, as long as it takes; any other error of
+// the first opening is returned. A Fragile store it watches until ctx or the store ends, and opens again
+// whenever it broke; for any other it returns once the store is open. It is called at most once.
 func (l *Lazy) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -49,23 +68,40 @@ func (l *Lazy) Run(ctx context.Context) error {
 	if !l.begin(cancel, done) {
 		return nil
 	}
+	for first := true; ; first = false {
+		store, err := l.tryToOpen(ctx, first)
+		if err != nil || store == nil {
+			return err
+		}
+		fragile, watch := store.(Fragile)
+		if err := l.opened(store); err != nil || !watch {
+			return err
+		}
+		if cause := l.watch(ctx, fragile); cause != nil {
+			l.takeDown(store, cause)
+			continue
+		}
+		return nil
+	}
+}
 
+// tryToOpen opens the store, however long it takes. Without an error, nil means that ctx has ended.
+func (l *Lazy) tryToOpen(ctx context.Context, first bool) (Store, error) {
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		store, err := l.open(ctx)
 		if err == nil {
-			return l.opened(store)
+			return store, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil
 		}
 		var later *RetryAfterError
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !errors.As(err, &later) {
-			return fmt.Errorf("open the time-series store: %w", err)
-		}
-		l.failed(err)
-		if later.After > 0 {
+		if isLater := errors.As(err, &later); !isLater && first {
+			return nil, fmt.Errorf("open the time-series store: %w", err)
+		} else if isLater && later.After > 0 {
 			wait = later.After
 		}
+		l.failed(err)
 		l.logger.Warn("time-series store cannot be opened yet", "error", err, "retry_in", wait)
 		timer := time.NewTimer(wait)
 		select {
@@ -74,7 +110,42 @@ func (l *Lazy) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// watch returns why the store is to be opened again, or nil when ctx ends.
+func (l *Lazy) watch(ctx context.Context, store Fragile) error {
+	ticker := time.NewTicker(checkEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.broken:
+			l.mu.RLock()
+			defer l.mu.RUnlock()
+			return l.lastErr
+		case <-ticker.C:
+			if err := store.Check(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// takeDown closes a store that is of no more use.
+func (l *Lazy) takeDown(store Store, cause error) {
+	l.mu.Lock()
+	if l.store != store { // Close was faster
+		l.mu.Unlock()
+		return
+	}
+	l.store, l.lastErr = nil, cause
+	l.mu.Unlock()
+	l.logger.Error("time-series store is closed and opened again", "error", cause)
+	if err := store.Close(); err != nil {
+		l.logger.Warn("time-series store did not close cleanly", "error", err)
+	}
 }
 
 // begin makes the run known to Close; false when the store is closed already.
@@ -86,10 +157,22 @@ func (l *Lazy) begin(cancel context.CancelFunc, done chan struct{}) bool {
 }
 
 func (l *Lazy) opened(store Store) error {
+	var lost string
+	if f, ok := store.(Fragile); ok {
+		lost = f.Lost()
+	}
+	select {
+	case <-l.broken: // it was about the one before
+	default:
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return store.Close() // Close came while it opened, and waits for us
+	}
+	if lost != "" {
+		l.lost = true
+		l.logger.Info("time-series store needs what it had again", "why", lost)
 	}
 	l.store, l.lastErr = store, nil
 	return nil
@@ -122,13 +205,41 @@ func (l *Lazy) get() (Store, error) {
 	return nil, ErrNotReady
 }
 
-// Append passes the readings on, or answers ErrNotReady.
+// noted passes an error on and has a store opened again that is broken.
+func (l *Lazy) noted(store Store, err error) error {
+	var broken *BrokenError
+	if !errors.As(err, &broken) {
+		return err
+	}
+	l.mu.Lock()
+	current := l.store == store
+	if current {
+		l.lastErr = broken.Err
+	}
+	l.mu.Unlock()
+	if current {
+		select {
+		case l.broken <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// Append passes the readings on, or answers ErrNotReady, or once ErrLost.
 func (l *Lazy) Append(ctx context.Context, readings []fleet.Reading) error {
 	store, err := l.get()
 	if err != nil {
 		return err
 	}
-	return store.Append(ctx, readings)
+	l.mu.Lock()
+	lost := l.lost
+	l.lost, l.latest = false, store
+	l.mu.Unlock()
+	if lost {
+		return ErrLost
+	}
+	return l.noted(store, store.Append(ctx, readings))
 }
 
 // Range passes the query on, or answers ErrNotReady.
@@ -140,13 +251,23 @@ func (l *Lazy) Range(ctx context.Context, q Query) ([]Series, error) {
 	return store.Range(ctx, q)
 }
 
-// Sync implements Store.
+// errReopened is the answer to a Sync when what was appended went to a store that was closed since.
+var errReopened = errors.New("the time-series store was opened again meanwhile")
+
+// Sync implements Store. It fails when the store was opened again since the last Append: nobody knows
+// then whether that is on disk.
 func (l *Lazy) Sync(ctx context.Context) error {
 	store, err := l.get()
 	if err != nil {
 		return err
 	}
-	return store.Sync(ctx)
+	l.mu.RLock()
+	latest := l.latest
+	l.mu.RUnlock()
+	if latest != nil && latest != store {
+		return errReopened
+	}
+	return l.noted(store, store.Sync(ctx))
 }
 
 // Close ends Run, waits for it, and closes the store if it was open.

@@ -200,7 +200,8 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 
 // OnPublish hands a kiosk's message to the sink, or holds it back while the platform's session has
 // no room. A refusal returns the bare ErrRejectPacket, the only error for which mochi sends no
-// acknowledgement, and closes the connection, so that the kiosk sends the message again.
+// acknowledgement, and closes the connection, so that the kiosk sends the message again. A message of
+// QoS 0 comes without a promise: it is dropped and counted, and the connection stays.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl.Net.Inline {
 		return pk, nil
@@ -220,6 +221,12 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		err = sink.Publish(h.message(cl, pk, false))
 	} else {
 		err = h.forward(cl, pk)
+	}
+	if err != nil && pk.FixedHeader.Qos == 0 {
+		// Nobody waits for an acknowledgement, and nobody would send it again.
+		h.server.metrics.lost.Inc()
+		h.server.log.Debug("message of QoS 0 not accepted", "serial", identity.Serial, "topic", pk.TopicName, "error", err)
+		return pk, packets.ErrRejectPacket
 	}
 	if err != nil {
 		h.server.metrics.rejected.Inc()

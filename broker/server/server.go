@@ -32,7 +32,7 @@ type Admissions interface {
 
 // Sink takes what kiosks publish and learns of their connections. Publish returns once the message
 // is accepted; an error closes the connection without an acknowledgement, so that the kiosk sends
-// the message again. Calls for one connection never overlap.
+// the message again; one of QoS 0 is lost. Calls for one connection never overlap.
 type Sink interface {
 	Publish(m Message) error
 	Connected(c Connection)
@@ -262,6 +262,7 @@ type metrics struct {
 	refused     *prometheus.CounterVec // by reason
 	denied      *prometheus.CounterVec // by action: publish, subscribe
 	rejected    prometheus.Counter
+	lost        prometheus.Counter
 	dropped     prometheus.Counter
 	handshakes  *prometheus.CounterVec // by result
 }
@@ -273,11 +274,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		refused:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("connects_refused_total"), Help: "Refused CONNECTs by reason."}, []string{"reason"}),
 		denied:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("denied_total"), Help: "Publishes and subscribes that the access rules denied."}, []string{"action"}),
 		rejected:    prometheus.NewCounter(prometheus.CounterOpts{Name: name("publishes_rejected_total"), Help: "Messages not accepted and so not acknowledged; the kiosk sends them again."}),
+		lost:        prometheus.NewCounter(prometheus.CounterOpts{Name: name("qos0_lost_total"), Help: "Messages of QoS 0 that were not accepted; nobody sends them again."}),
 		dropped:     prometheus.NewCounter(prometheus.CounterOpts{Name: name("deliveries_dropped_total"), Help: "Messages to a client that were dropped because its queue was full."}),
 		handshakes:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("handshakes_total"), Help: "TLS handshakes by result."}, []string{"result"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.connections, m.refused, m.denied, m.rejected, m.dropped, m.handshakes)
+		reg.MustRegister(m.connections, m.refused, m.denied, m.rejected, m.lost, m.dropped, m.handshakes)
 	}
 	return m
 }

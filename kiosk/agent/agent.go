@@ -12,21 +12,24 @@ import (
 
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/clock"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/outbox"
 )
 
 // InitialVersion is the version that an agent reports until its first update.
 const InitialVersion = "1.0.0"
 
-// Config describes one agent. Identity, Device and Store are required.
+// Config describes one agent. Identity, Device, Store and Outbox are required.
 type Config struct {
 	Identity enroll.Identity
 	Device   device.Device
 	Store    Store
+	Outbox   Outbox
 	Model    string
 	Interval time.Duration // between readings; default 5 s
-	Outbox   Outbox        // default: a Queue for 12 hours of readings, at most 10,000
+	Clock    Clock         // of readings; default the machine's
 	// RestartTime and UpdateTime are how long these commands take; default 3 s and 2 s.
 	RestartTime time.Duration
 	UpdateTime  time.Duration
@@ -45,9 +48,18 @@ const (
 	// again. The platform acknowledges what is on disk; a busy disk may take seconds.
 	publishTimeout = 30 * time.Second
 	publishRetry   = time.Second
-	maxQueue       = 10_000
-	queueTime      = 12 * time.Hour
 )
+
+// Clock is the time that readings are taken in; *clock.CatchUp is one. Everything else, such as the
+// time limit of a command, keeps to the machine's clock.
+type Clock interface {
+	Now() time.Time
+	// Until returns how long it takes, in real time, until the clock shows t.
+	Until(t time.Time) time.Duration
+	// CaughtUp returns the time from which on the clock is that of the present. Readings that are due
+	// before it are made up for when the agent is late, later ones are not.
+	CaughtUp() time.Time
+}
 
 // Agent is one kiosk's agent. Create it with New, drive it with Run.
 type Agent struct {
@@ -71,14 +83,17 @@ type Agent struct {
 	pending  []command        // accepted, in order, not begun
 	updating <-chan time.Time // ends the update that has begun; nil: none has
 	target   string           // the version of that update
-	newest   time.Time        // timestamp of the newest reading
+	tick     time.Time        // when the next reading is due, by the configured clock
 	bootID   string
 }
 
 // New returns an agent that has not started.
 func New(cfg Config) (*Agent, error) {
-	if cfg.Identity.Serial == "" || cfg.Device == nil || cfg.Store == nil {
-		return nil, errors.New("agent: identity, device and store are required")
+	if cfg.Identity.Serial == "" || cfg.Device == nil || cfg.Store == nil || cfg.Outbox == nil {
+		return nil, errors.New("agent: identity, device, store and outbox are required")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
 	}
 	if cfg.Interval <= 0 {
 		cfg.Interval = defaultInterval
@@ -94,11 +109,6 @@ func New(cfg Config) (*Agent, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Outbox == nil {
-		limit := min(int(queueTime/cfg.Interval)+1, maxQueue)
-		counters := cfg.Counters
-		cfg.Outbox = NewQueue(limit, func(n int) { counters.Dropped.Add(int64(n)) })
 	}
 	a := &Agent{
 		cfg:          cfg,
@@ -141,7 +151,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil // the next start finishes the restart
 		case <-time.After(a.cfg.RestartTime):
 		}
-		a.cfg.Device.Restart(time.Now())
+		a.cfg.Device.Restart(a.cfg.Clock.Now())
 		a.boot()
 	}
 }
@@ -188,8 +198,8 @@ func (a *Agent) live(ctx context.Context) (restart bool, err error) {
 
 // loop samples and obeys until ctx ends or a restart is due.
 func (a *Agent) loop(ctx context.Context) (restart bool) {
-	ticker := time.NewTicker(a.cfg.Interval)
-	defer ticker.Stop()
+	timer := time.NewTimer(a.schedule())
+	defer timer.Stop()
 	for {
 		if a.next() {
 			return true
@@ -197,12 +207,12 @@ func (a *Agent) loop(ctx context.Context) (restart bool) {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-ticker.C:
-			a.report()
+		case <-timer.C:
+			timer.Reset(a.reportDue())
 		case <-a.cameUp:
 			// At once, so that the platform need not wait to know how the kiosk is.
 			a.report()
-			ticker.Reset(a.cfg.Interval)
+			timer.Reset(a.schedule())
 		case <-a.inbox.ready:
 			for _, m := range a.inbox.take() {
 				a.accept(m)
@@ -213,17 +223,40 @@ func (a *Agent) loop(ctx context.Context) (restart bool) {
 	}
 }
 
-// report takes a reading and hands it to the outbox.
-func (a *Agent) report() {
-	now := time.Now()
+// schedule makes the next reading due one interval from now and returns how long that takes.
+func (a *Agent) schedule() time.Duration {
+	a.tick = a.cfg.Clock.Now().Add(a.cfg.Interval)
+	return a.cfg.Clock.Until(a.tick)
+}
+
+// reportDue takes the reading that is due and returns how long it takes until the next one is. Of
+// readings that are overdue only one is taken, unless the clock has yet to catch up.
+func (a *Agent) reportDue() time.Duration {
+	if present := a.cfg.Clock.CaughtUp(); a.tick.Before(present) {
+		a.reportAt(a.tick)
+		a.tick = a.tick.Add(a.cfg.Interval)
+		if !a.tick.Before(present) {
+			a.log.Info("the clock has caught up with the present")
+		}
+		return a.cfg.Clock.Until(a.tick)
+	}
+	now := a.cfg.Clock.Now()
+	a.reportAt(now)
+	a.tick = a.tick.Add(a.cfg.Interval)
+	if !a.tick.After(now) {
+		return a.schedule()
+	}
+	return a.cfg.Clock.Until(a.tick)
+}
+
+// report takes a reading now.
+func (a *Agent) report() { a.reportAt(a.cfg.Clock.Now()) }
+
+// reportAt takes a reading and hands it to the outbox.
+func (a *Agent) reportAt(now time.Time) {
 	status := a.status()
 	sample := a.cfg.Device.Sample(now, status == protocol.StateOnline)
-	stamp := now.UTC().Truncate(time.Millisecond)
-	if !stamp.After(a.newest) {
-		// The clock was set back, or two readings fall into one millisecond.
-		stamp = a.newest.Add(time.Millisecond)
-	}
-	a.newest = stamp
+	stamp := a.outbox.Stamp(now)
 	id, seq := a.session.stamp()
 	payload, err := json.Marshal(protocol.Reading{
 		Timestamp: stamp, KioskID: a.cfg.Identity.KioskID, Serial: a.cfg.Identity.Serial,
@@ -232,7 +265,7 @@ func (a *Agent) report() {
 		Location: sample.Location, Network: sample.Network, Custom: sample.Custom,
 	})
 	if err == nil {
-		err = a.outbox.Add(Item{Payload: payload})
+		err = a.outbox.Add(outbox.Item{Session: id, Seq: seq, Time: stamp, Payload: payload})
 	}
 	if err != nil {
 		a.log.Error("a reading is lost", "seq", seq, "error", err)

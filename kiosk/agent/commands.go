@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/outbox"
 )
 
 // command is a command that the kiosk has accepted.
@@ -229,7 +230,7 @@ func (a *Agent) settleInterrupted() {
 func (a *Agent) acknowledge(ack protocol.Ack) {
 	payload, err := json.Marshal(ack)
 	if err == nil {
-		err = a.outbox.Add(Item{AckKey: ack.ID + " " + string(ack.Status), Payload: payload})
+		err = a.outbox.Add(outbox.Item{AckKey: ack.ID + " " + string(ack.Status), Payload: payload})
 	}
 	if err != nil {
 		a.log.Error("an ack is lost", "id", ack.ID, "status", ack.Status, "error", err)

@@ -67,11 +67,10 @@ func (a *Agent) publishNext(ctx context.Context, l link) (idle bool, err error) 
 	if err := a.outbox.Done(batch); err != nil {
 		return false, err
 	}
-	if batch.Readings > 0 {
-		a.cfg.Counters.Readings.Add(int64(batch.Readings))
-	} else {
+	if batch.Channel == protocol.ChannelAck {
 		a.cfg.Counters.Acks.Add(1)
 	}
+	a.cfg.Counters.Readings.Add(int64(batch.Readings))
 	signal(a.progress)
 	return false, nil
 }

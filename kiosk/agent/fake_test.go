@@ -15,6 +15,7 @@ import (
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/outbox"
 )
 
 // published is one message that reached the fake broker, or another event worth ordering.
@@ -193,12 +194,43 @@ type bench struct {
 	stop   func()
 }
 
-// start runs an agent whose state is in dir.
+// openBox opens the outbox in dir; shut ends it.
+func openBox(t *testing.T, dir string, limits outbox.Limits) (box *outbox.Box, shut func()) {
+	t.Helper()
+	log, err := outbox.Open(outbox.Config{Dir: filepath.Join(dir, "outbox")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- log.Run(ctx) }()
+	shut = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-done, log.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(shut)
+	box, err = log.Box(testSerial, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box, shut
+}
+
+// start runs an agent whose state and outbox are in dir.
 func start(t *testing.T, dir string, change func(*Config)) *bench {
+	t.Helper()
+	return startLimited(t, dir, outbox.Limits{}, change)
+}
+
+func startLimited(t *testing.T, dir string, limits outbox.Limits, change func(*Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, broker: &fakeBroker{}}
 	b.store = &loggedStore{Store: StateFile(filepath.Join(dir, "state.json")), broker: b.broker}
+	box, shut := openBox(t, dir, limits)
 	cfg := Config{
+		Outbox:   box,
 		Identity: enroll.Identity{Serial: testSerial, KioskID: 1},
 		Device:   device.NewSimulated(device.Simulation{Serial: testSerial}),
 		Store:    b.store, Model: "Test kiosk",
@@ -225,8 +257,9 @@ func start(t *testing.T, dir string, change func(*Config)) *bench {
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
+		shut()
 	}
-	t.Cleanup(cancel)
+	t.Cleanup(b.stop)
 	settle()
 	return b
 }

@@ -21,6 +21,7 @@ import (
 	"kioskfleet/internal/testkit/pkitest"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/outbox"
 )
 
 // realBroker is a mochi broker behind mutual TLS. It can be closed and opened again.
@@ -178,8 +179,9 @@ func identity(t *testing.T, a *pki.Authority, addr string) enroll.Identity {
 // runAgent runs an agent against a real broker; stop waits for its end.
 func runAgent(t *testing.T, id enroll.Identity, counters *Counters) (stop func()) {
 	t.Helper()
+	box, shut := openBox(t, t.TempDir(), outbox.Limits{})
 	a, err := New(Config{
-		Identity: id, Device: device.NewSimulated(device.Simulation{Serial: testSerial}),
+		Outbox: box, Identity: id, Device: device.NewSimulated(device.Simulation{Serial: testSerial}),
 		Store:    StateFile(filepath.Join(t.TempDir(), "state.json")),
 		Interval: 20 * time.Millisecond, RestartTime: 50 * time.Millisecond, UpdateTime: 50 * time.Millisecond,
 		Backoff: mqttclient.Backoff{Min: 10 * time.Millisecond, Max: 50 * time.Millisecond}, Counters: counters,
@@ -195,6 +197,7 @@ func runAgent(t *testing.T, id enroll.Identity, counters *Counters) (stop func()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
+		shut()
 	})
 	t.Cleanup(stop)
 	return stop

@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/clock"
+	"kioskfleet/kiosk/outbox"
 )
 
 func TestNothingIsLostWhileTheBrokerIsAway(t *testing.T) {
@@ -88,10 +91,8 @@ func TestEachAttemptHasItsOwnSession(t *testing.T) {
 func TestAFullOutboxCountsWhatItDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counters := &Counters{}
-		b := start(t, t.TempDir(), func(c *Config) {
-			c.Counters = counters
-			c.Outbox = NewQueue(10, func(n int) { counters.Dropped.Add(int64(n)) })
-		})
+		limits := outbox.Limits{MaxReadings: 10, Dropped: func(n int) { counters.Dropped.Add(int64(n)) }}
+		b := startLimited(t, t.TempDir(), limits, func(c *Config) { c.Counters = counters })
 		b.broker.setOffline(true)
 		time.Sleep(100*time.Second + time.Millisecond) // 20 readings
 		b.broker.setOffline(false)
@@ -107,5 +108,106 @@ func TestAFullOutboxCountsWhatItDrops(t *testing.T) {
 		if got := counters.Connected.Load(); got != 0 {
 			t.Errorf("connected %d after the end", got)
 		}
+	})
+}
+
+// killed returns a copy of a folder, as the end of its process would leave it at this moment.
+func killed(t *testing.T, dir string) string {
+	t.Helper()
+	left := t.TempDir()
+	if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+func TestWhatWaitsSurvivesAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		b := start(t, dir, nil)
+		b.broker.send(t, cmd("1", "update", ""))
+		b.broker.setOffline(true)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		left := killed(t, dir)
+		earlier := b.broker.take()
+		b.stop()
+
+		b = start(t, left, nil)
+		got := b.expect("will join ack(1 succeeded) reading(online) readings(121)")
+		// In time order and without a gap: the readings of the broken connection, then that of this one.
+		sent := only(earlier, protocol.ChannelTelemetry)
+		last := decode[protocol.Reading](t, sent[len(sent)-1].payload)
+		telemetry := only(got, protocol.ChannelTelemetry)
+		for _, r := range decode[[]protocol.Reading](t, telemetry[1].payload) {
+			if r.Session != last.Session || r.Seq != last.Seq+1 || !r.Timestamp.After(last.Timestamp) {
+				t.Fatalf("%s/%d at %s comes after %s/%d at %s", r.Session, r.Seq, r.Timestamp, last.Session, last.Seq, last.Timestamp)
+			}
+			last = r
+		}
+		fresh := decode[protocol.Reading](t, telemetry[0].payload)
+		if fresh.Session == last.Session || fresh.Seq != 1 || !fresh.Timestamp.After(last.Timestamp) {
+			t.Errorf("the fresh reading is %s/%d at %s, after %s/%d at %s", fresh.Session, fresh.Seq, fresh.Timestamp, last.Session, last.Seq, last.Timestamp)
+		}
+		b.stop()
+	})
+}
+
+func TestTimesGrowOverAStartWithinAMillisecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		b := start(t, dir, nil)
+		b.broker.take()
+		b.broker.setOffline(true)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		left := killed(t, dir)
+		b.stop()
+		b = startLimited(t, left, outbox.Limits{}, nil)
+		got := only(b.broker.take(), protocol.ChannelTelemetry)
+		if len(got) != 2 {
+			t.Fatalf("%d messages", len(got))
+		}
+		fresh, old := decode[protocol.Reading](t, got[0].payload), decode[protocol.Reading](t, got[1].payload)
+		if !fresh.Timestamp.After(old.Timestamp) || fresh.Session == old.Session {
+			t.Errorf("%s in session %s comes after %s in %s", fresh.Timestamp, fresh.Session, old.Timestamp, old.Session)
+		}
+		b.stop()
+	})
+}
+
+func TestAClockThatCatchesUpMissesNoReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, t.TempDir(), func(c *Config) { c.Clock = clock.NewCatchUp(time.Hour, 121) })
+		began := time.Now()
+		b.broker.setOffline(true)
+		b.broker.take()
+		time.Sleep(40 * time.Second) // 30 to catch up, 10 as everybody's
+		b.broker.setOffline(false)
+		time.Sleep(fakeRetry)
+		settle()
+		now := time.Now()
+		var all []protocol.Reading
+		for _, m := range only(b.broker.take(), protocol.ChannelTelemetry) {
+			if m.payload[0] == '[' {
+				all = append(all, decode[[]protocol.Reading](t, m.payload)...)
+			}
+		}
+		past := 0
+		for i, r := range all {
+			if r.Timestamp.After(now) {
+				t.Errorf("a reading of %s at %s", r.Timestamp, now)
+			}
+			if r.Timestamp.Before(began) {
+				past++
+			}
+			if i > 0 && r.Timestamp.Sub(all[i-1].Timestamp) != 5*time.Second {
+				t.Errorf("reading %d is of %s, the one before of %s", r.Seq, r.Timestamp, all[i-1].Timestamp)
+			}
+		}
+		if past < 719 || past > 720 || len(all) < past+7 {
+			t.Errorf("%d readings, %d of them before the start", len(all), past)
+		}
+		b.stop()
 	})
 }

@@ -28,11 +28,15 @@ type ProcessConfig struct {
 	AdminURL  string
 	Tokens    enroll.Tokens
 	Registrar *Registrar
-	DataDir   string        // identities and states go to <DataDir>/kiosk/<serial>
-	Interval  time.Duration // of kiosks whose settings name none; default 5 s
-	RampUp    float64       // kiosks started per second; default 50
-	LogLevel  string
-	LogFormat string
+	DataDir   string // identities, states and outboxes go to <DataDir>/kiosk/<serial>
+	// MaxReadings and MaxBytes bound the outboxes of all kiosks together; each gets an equal share.
+	// Default 200,000 and 256 MiB.
+	MaxReadings int
+	MaxBytes    int64
+	Interval    time.Duration // of kiosks whose settings name none; default 5 s
+	RampUp      float64       // kiosks started per second; default 50
+	LogLevel    string
+	LogFormat   string
 	// Output gets what the processes write, whole lines at a time.
 	Output   io.Writer
 	Counters *Counters
@@ -68,6 +72,12 @@ func NewProcesses(cfg ProcessConfig) (*Processes, error) {
 	}
 	if cfg.RampUp <= 0 {
 		cfg.RampUp = defaultRampUp
+	}
+	if cfg.MaxReadings <= 0 {
+		cfg.MaxReadings = DefaultMaxReadings
+	}
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultMaxBytes
 	}
 	if cfg.Output == nil {
 		cfg.Output = io.Discard
@@ -147,9 +157,11 @@ func (p *Processes) arguments(k Kiosk) []string {
 	if interval == 0 {
 		interval = p.cfg.Interval
 	}
+	readings, bytes := share(p.cfg.MaxReadings, p.cfg.MaxBytes, len(p.cfg.Kiosks))
 	args := []string{
 		"--serial=" + k.Serial, "--admin-url=" + p.cfg.AdminURL, "--data-dir=" + p.cfg.DataDir,
 		"--interval=" + interval.String(),
+		"--outbox-max-readings=" + strconv.Itoa(readings), "--outbox-max-size=" + config.Bytes(bytes).String(),
 		"--simulation-site=" + k.Site, "--simulation-timezone=" + k.Timezone,
 		"--log-level=" + p.cfg.LogLevel, "--log-format=" + p.cfg.LogFormat,
 	}

@@ -110,7 +110,7 @@ func TestProcessesAreStartedAndStopped(t *testing.T) {
 		}
 	}
 	text := strings.Join(out.lines(), "\n")
-	for _, want := range []string{"--data-dir=" + dir, "--interval=5s", "--simulation-site=Buenos Aires EZE", "--simulation-lat=-34.8"} {
+	for _, want := range []string{"--data-dir=" + dir, "--interval=5s", "--outbox-max-readings=10000", "--outbox-max-size=89478485B", "--simulation-site=Buenos Aires EZE", "--simulation-lat=-34.8"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not among the arguments", want)
 		}

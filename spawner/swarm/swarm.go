@@ -14,6 +14,7 @@ import (
 	"kioskfleet/kiosk/agent"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/outbox"
 )
 
 // Counters count what a swarm does.
@@ -37,25 +38,41 @@ type Config struct {
 	Platform  *enroll.Platform
 	Tokens    enroll.Tokens
 	Registrar *Registrar
-	DataDir   string        // identities and states go to <DataDir>/spawner/<serial>
-	Interval  time.Duration // of kiosks whose settings name none; default 5 s
-	RampUp    float64       // kiosks started per second; default 50
-	Backoff   mqttclient.Backoff
-	Counters  *Counters
-	Log       *slog.Logger
+	DataDir   string // identities and states go to <DataDir>/spawner/<serial>, the outbox beside
+	// MaxReadings and MaxBytes bound the outbox of all kiosks together; each gets an equal share.
+	// Default 200,000 and 256 MiB.
+	MaxReadings int
+	MaxBytes    int64
+	Interval    time.Duration // of kiosks whose settings name none; default 5 s
+	RampUp      float64       // kiosks started per second; default 50
+	Backoff     mqttclient.Backoff
+	Counters    *Counters
+	Log         *slog.Logger
 }
 
 const (
 	defaultInterval = 5 * time.Second
 	defaultRampUp   = 50
 	// stopTime is how long a swarm that stops waits for its kiosks to say goodbye.
-	stopTime = 2800 * time.Millisecond
-	// queuedReadings bounds what all kiosks of a process keep while the broker is away: some 110 MB.
-	queuedReadings  = 200_000
-	maxQueuePerOne  = 10_000
-	minQueuePerOne  = 30
+	stopTime        = 2800 * time.Millisecond
 	spawnerDataPart = "spawner"
 )
+
+// Bounds of what the kiosks of a swarm keep while the broker is away.
+const (
+	// DefaultMaxReadings and DefaultMaxBytes are for all kiosks together.
+	DefaultMaxReadings = 200_000
+	DefaultMaxBytes    = 256 << 20
+	// The share of one kiosk stays within these.
+	maxReadingsOfOne = 10_000
+	minReadingsOfOne = 30
+	minBytesOfOne    = 64 << 10
+)
+
+// share returns one kiosk's part of what all of a swarm may keep.
+func share(maxReadings int, maxBytes int64, kiosks int) (readings int, bytes int64) {
+	return min(max(maxReadings/kiosks, minReadingsOfOne), maxReadingsOfOne), max(maxBytes/int64(kiosks), minBytesOfOne)
+}
 
 // Swarm is kiosks in one process. Create it with New, drive it with Run.
 type Swarm struct {
@@ -72,6 +89,12 @@ func New(cfg Config) (*Swarm, error) {
 	}
 	if cfg.RampUp <= 0 {
 		cfg.RampUp = defaultRampUp
+	}
+	if cfg.MaxReadings <= 0 {
+		cfg.MaxReadings = DefaultMaxReadings
+	}
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultMaxBytes
 	}
 	if cfg.Counters == nil {
 		cfg.Counters = &Counters{}
@@ -104,13 +127,21 @@ func New(cfg Config) (*Swarm, error) {
 // Run starts the kiosks at the ramp-up rate and runs them until ctx ends, then waits a moment for
 // their goodbyes.
 //
-// Errors: every kiosk has ended by itself; the error is that of the first.
+// Errors: every kiosk has ended by itself, the error is that of the first; the outbox cannot be opened.
 func (s *Swarm) Run(ctx context.Context) error {
-	return launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, s.kiosk)
+	waiting, err := outbox.Open(outbox.Config{Dir: filepath.Join(s.cfg.DataDir, spawnerDataPart, "outbox"), Log: s.cfg.Log})
+	if err != nil {
+		return err
+	}
+	return waiting.During(func() error {
+		return launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, func(ctx context.Context, k Kiosk) error {
+			return s.kiosk(ctx, k, waiting)
+		})
+	})
 }
 
 // kiosk runs one kiosk.
-func (s *Swarm) kiosk(ctx context.Context, k Kiosk) error {
+func (s *Swarm) kiosk(ctx context.Context, k Kiosk, waiting *outbox.Log) error {
 	dir := filepath.Join(s.cfg.DataDir, spawnerDataPart, k.Serial)
 	identity, err := s.enroller.Identity(ctx, dir, k.Serial)
 	if err != nil {
@@ -126,7 +157,12 @@ func (s *Swarm) kiosk(ctx context.Context, k Kiosk) error {
 		interval = s.cfg.Interval
 	}
 	counters := &s.cfg.Counters.Counters
-	limit := min(max(queuedReadings/len(s.cfg.Kiosks), minQueuePerOne), maxQueuePerOne)
+	limits := outbox.Limits{Dropped: func(n int) { counters.Dropped.Add(int64(n)) }}
+	limits.MaxReadings, limits.MaxBytes = share(s.cfg.MaxReadings, s.cfg.MaxBytes, len(s.cfg.Kiosks))
+	box, err := waiting.Box(k.Serial, limits)
+	if err != nil {
+		return err
+	}
 	a, err := agent.New(agent.Config{
 		Identity: identity,
 		Device: device.NewSimulated(device.Simulation{
@@ -135,7 +171,7 @@ func (s *Swarm) kiosk(ctx context.Context, k Kiosk) error {
 		Store:    agent.StateFile(filepath.Join(dir, "state.json")),
 		Model:    k.Model,
 		Interval: interval,
-		Outbox:   agent.NewQueue(limit, func(n int) { counters.Dropped.Add(int64(n)) }),
+		Outbox:   box,
 		Backoff:  s.cfg.Backoff,
 		Counters: counters,
 		Log:      s.cfg.Log,

@@ -17,12 +17,3 @@ func preallocate(f *os.File, size int64) error {
 }
 
 func datasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
-
-// freeBytes returns how much the folder's file system has left for us.
-func freeBytes(dir string) (int64, error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, err
-	}
-	return int64(s.Bavail) * s.Bsize, nil
-}

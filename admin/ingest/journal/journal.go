@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"kioskfleet/internal/diskspace"
 	"kioskfleet/internal/durablefile"
 )
 
@@ -35,7 +36,8 @@ type Config struct {
 	// First is the number of a new journal's first record. The default comes from the clock, so that the
 	// records of a journal made anew never have the numbers of an earlier one, which others remember.
 	First uint64
-	Log   *slog.Logger // default: silence
+	Free  func(dir string) (int64, error) // free bytes of the disk; default: what the system says
+	Log   *slog.Logger                    // default: silence
 }
 
 func (c Config) withDefaults() Config {
@@ -52,6 +54,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeepFor <= 0 {
 		c.KeepFor = 3 * time.Hour
+	}
+	if c.Free == nil {
+		c.Free = diskspace.Free
 	}
 	if c.First == 0 {
 		c.First = uint64(time.Now().UnixMicro())
@@ -369,7 +374,7 @@ func (j *Journal) hasSpace() bool {
 }
 
 func (j *Journal) enoughFree() bool {
-	free, err := freeBytes(j.cfg.Dir)
+	free, err := j.cfg.Free(j.cfg.Dir)
 	return err != nil || free >= j.cfg.MinFreeBytes
 }
 

@@ -95,6 +95,9 @@ func (j *Journal) oldest() uint64 {
 	return j.next
 }
 
+// Position returns the number of the record that Next returns next.
+func (r *Reader) Position() uint64 { return r.number }
+
 // Ready reports whether Next would return a record without waiting.
 func (r *Reader) Ready() bool {
 	r.journal.mu.Lock()

@@ -17,11 +17,11 @@ const checkEvery = 1024
 
 // Append stores the numeric values of the readings in one transaction.
 //
-// Errors: *telemetry.RejectedError for readings that are older than the out-of-order window, that are
+// Errors: *telemetry.BrokenError when the TSDB cannot write; *telemetry.RejectedError for readings that are older than the out-of-order window, that are
 // not valid, or that have another value for a stored time; a rejected reading may keep those of its
 // values that were not at fault. After any other error nothing was stored. Two values for one time are
 // not always noticed; then the one stored first stays.
-func (s *Store) Append(ctx context.Context, readings []fleet.Reading) error {
+func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error) {
 	release, err := s.use()
 	if err != nil {
 		return err
@@ -47,7 +47,10 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) error {
 		}
 	}
 	if err := appender.Commit(); err != nil { // it has rolled back by itself
-		return fmt.Errorf("append %d readings: %w", len(readings), err)
+		if ctx.Err() != nil {
+			return fmt.Errorf("append %d readings: %w", len(readings), err)
+		}
+		return &telemetry.BrokenError{Err: fmt.Errorf("append %d readings: %w", len(readings), err)}
 	}
 	if rejected != nil {
 		return &telemetry.RejectedError{Rejected: rejected}

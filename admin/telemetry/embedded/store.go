@@ -15,6 +15,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"github.com/prometheus/prometheus/util/compression"
 
 	"kioskfleet/admin/telemetry"
+	"kioskfleet/internal/diskspace"
 )
 
 // Defaults of a Config.
@@ -53,6 +55,10 @@ type Config struct {
 	// OutOfOrderWindow is how far behind the newest point of all kiosks a reading is still taken; 0
 	// means DefaultOutOfOrderWindow, or Retention where that is shorter.
 	OutOfOrderWindow time.Duration
+
+	// MinFreeBytes is how much of the disk must be free: below it Check asks to close the store, and below
+	// twice of it Open waits. The TSDB ends the process when it cannot write a chunk. 0 means no bound.
+	MinFreeBytes int64
 
 	Logger     *slog.Logger          // nil for silence
 	Registerer prometheus.Registerer // for the TSDB's own metrics; nil for none
@@ -105,20 +111,23 @@ type Store struct {
 	cache      *seriesCache
 	lock       *tsdbutil.DirLocker
 	registered *registrations
+	minFree    int64
+	lost       string
 
 	// mu is held for reading by every use of db, so that Close waits for them; it guards closed.
 	mu     sync.RWMutex
 	closed bool
 }
 
-var _ telemetry.Store = (*Store)(nil)
+var _ telemetry.Fragile = (*Store)(nil)
 
 // Open opens the store in cfg.Dir, or begins a new one there, and starts its compaction. It returns
 // when the write-ahead log was replayed, which may take a minute with a day's log of many kiosks;
-// telemetry.NewLazy keeps the rest of the program from waiting for it. A log whose end was cut off by
-// a crash is repaired.
+// telemetry.NewLazy keeps the rest of the program from waiting for it. A log that is damaged is repaired,
+// or set aside where that is not possible; Lost then says whether something is missing.
 //
-// Errors: a bad Config; a folder that another process uses or that cannot be written.
+// Errors: a bad Config; a folder that another process uses or that cannot be written; a
+// *telemetry.RetryAfterError while the disk is too full.
 func Open(cfg Config) (_ *Store, err error) {
 	cfg, err = cfg.withDefaults()
 	if err != nil {
@@ -136,22 +145,94 @@ func Open(cfg Config) (_ *Store, err error) {
 	if err := lock.Lock(); err != nil {
 		return nil, fmt.Errorf("open embedded time series: another process uses the folder %s; stop it, or choose another data folder: %w", cfg.Dir, err)
 	}
-	s := &Store{cache: newSeriesCache(), lock: lock, registered: &registrations{to: cfg.Registerer}}
+	s := &Store{cache: newSeriesCache(), lock: lock, registered: &registrations{to: cfg.Registerer}, minFree: cfg.MinFreeBytes}
 	defer func() {
 		if err != nil {
 			s.registered.undo()
 			err = errors.Join(err, lock.Release())
 		}
 	}()
-
-	options := cfg.options()
-	options.SeriesLifecycleCallback = s.cache
-	s.db, err = tsdb.Open(cfg.Dir, cfg.Logger, s.registered.registerer(), options, nil)
-	if err != nil {
+	if free, freeErr := diskspace.Free(cfg.Dir); freeErr == nil && free < 2*cfg.MinFreeBytes {
+		return nil, &telemetry.RetryAfterError{After: spaceRetry, Err: fmt.Errorf("open embedded time series: the disk of %s has only %d MB left", cfg.Dir, free>>20)}
+	}
+	if err := s.open(cfg); err != nil {
 		return nil, fmt.Errorf("open embedded time series in %s: %w", cfg.Dir, err)
 	}
 	return s, nil
 }
+
+// spaceRetry is how soon to look again whether the disk has room.
+const spaceRetry = time.Second
+
+// open opens the TSDB and finds out what it has lost.
+func (s *Store) open(cfg Config) error {
+	before, known := readMarks(cfg.Dir)
+	if !known {
+		s.lost = "it is new"
+	} else {
+		s.lost = before.missing(cfg.Dir) // now: opening and repairing fills files up
+	}
+	found, err := s.openTSDB(cfg)
+	if err != nil {
+		// What the TSDB cannot repair by itself is in the logs of its latest hours. Without them it has
+		// its blocks, and whoever keeps the readings brings the rest again.
+		aside, moved := setLogsAside(cfg.Dir)
+		if !moved {
+			return err
+		}
+		if _, again := s.openTSDB(cfg); again != nil {
+			return errors.Join(err, again)
+		}
+		cfg.Logger.Error("embedded time series: damaged logs were set aside", "to", aside, "error", err)
+		s.lost = "its logs could not be read"
+		return nil
+	}
+	if found != nil {
+		// It has repaired a log, but read no further, nor the other one; and what it makes of the rest may
+		// lack late points.
+		if err := s.closeDB(); err != nil {
+			return err
+		}
+		s.registered.undo()
+		if _, err := s.openTSDB(cfg); err != nil {
+			return err
+		}
+		s.lost = cmp.Or(s.lost, found.Error())
+	}
+	if known && s.lost != "" {
+		cfg.Logger.Warn("embedded time series: points of the latest hours are lost here", "why", s.lost)
+	}
+	return nil
+}
+
+// openTSDB opens the TSDB and returns the first damage that it met and got over by itself.
+func (s *Store) openTSDB(cfg Config) (found, err error) {
+	options := cfg.options()
+	options.SeriesLifecycleCallback = s.cache
+	met := &damage{}
+	s.db, err = tsdb.Open(cfg.Dir, slog.New(&damageHandler{cfg.Logger.Handler(), met}), s.registered.registerer(), options, nil)
+	if err != nil {
+		s.registered.undo()
+	}
+	return met.end(), err
+}
+
+// Lost implements telemetry.Fragile.
+func (s *Store) Lost() string { return s.lost }
+
+// Check implements telemetry.Fragile.
+func (s *Store) Check() error {
+	if s.minFree <= 0 {
+		return nil
+	}
+	free, err := diskspace.Free(s.dir())
+	if err != nil || free >= s.minFree {
+		return nil //nolint:nilerr // a disk that does not say how full it is shows it by failing writes
+	}
+	return fmt.Errorf("the disk of %s has only %d MB left", s.dir(), free>>20)
+}
+
+func (s *Store) dir() string { return s.db.Dir() }
 
 // use keeps the store open until the function it returns is called.
 func (s *Store) use() (release func(), err error) {
@@ -172,10 +253,24 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	err := errors.Join(s.db.Close(), s.lock.Release())
+	err := errors.Join(s.closeDB(), s.lock.Release())
 	s.registered.undo()
 	if err != nil {
 		return fmt.Errorf("close embedded time series in %s: %w", s.db.Dir(), err)
 	}
 	return nil
+}
+
+// closeDB closes the TSDB, which panics when it finds no room for what it still has to write. That is in
+// its log as well, so nothing is lost.
+func (s *Store) closeDB() (err error) {
+	defer recovered(&err)
+	return s.db.Close()
+}
+
+// recovered turns a panic of the TSDB into an error.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = &telemetry.BrokenError{Err: fmt.Errorf("panic: %v", p)}
+	}
 }

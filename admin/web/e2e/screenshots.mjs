@@ -33,6 +33,9 @@ try {
       await page.locator('tr[data-serial] a').first().click();
       await page.waitForSelector('.u-over');
       await shoot('kiosk');
+      await page.goto(`${baseURL}/dead-letters`);
+      await page.waitForSelector('[data-intake-line]');
+      await shoot('dead-letters');
       await context.close();
     }
   }

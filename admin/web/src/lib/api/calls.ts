@@ -1,6 +1,7 @@
 import { query, request } from './client';
 import type {
-  Aggregate, Command, CommandList, CommandRequest, EventList, Kiosk, KioskList, Me, Metric, TelemetrySeries,
+  Aggregate, Command, CommandList, CommandRequest, DeadLetterList, DeadLetterWithPayload, EventList, Intake, Kiosk,
+  KioskList, Me, Metric, Replayed, TelemetrySeries,
 } from './types';
 
 // One function for each call of the contract that the page makes.
@@ -46,3 +47,35 @@ export const sendCommand = (serial: string, command: CommandRequest, idempotency
     body: command,
     headers: { 'Idempotency-Key': idempotencyKey },
   });
+
+export const getIntake = (signal?: AbortSignal) => request<Intake>('GET', '/ingest', { signal });
+
+/** Picks dead letters; absent parts pick all. */
+export interface LetterFilter {
+  serial?: string | undefined;
+  reason?: string | undefined;
+}
+
+const letterPath = (id: string) => `/dead-letters/${encodeURIComponent(id)}`;
+
+export const listLetters = (filter: LetterFilter, limit: number, cursor?: string, signal?: AbortSignal) =>
+  request<DeadLetterList>('GET', `/dead-letters${query({ ...filter, limit, cursor })}`, { signal });
+
+export const getLetter = (id: string, signal?: AbortSignal) =>
+  request<DeadLetterWithPayload>('GET', letterPath(id), { signal });
+
+export const replayLetter = (id: string) => request<Replayed>('POST', `${letterPath(id)}/replay`);
+
+export const discardLetter = (id: string) => request<void>('DELETE', letterPath(id));
+
+/** The filter of a call that acts on many, up to the newest letter that somebody has seen. */
+const many = (filter: LetterFilter, through: string) =>
+  ({ ...filter, all: filter.serial || filter.reason ? undefined : 'true', through });
+
+/** Replays a share of the filter; call again with next_cursor while there is one. */
+export const replayLetters = (filter: LetterFilter, through: string, cursor?: string) =>
+  request<Replayed>('POST', `/dead-letters/replay${query({ ...many(filter, through), cursor })}`);
+
+/** Discards a share of the filter; call again until nothing was discarded. */
+export const discardLetters = (filter: LetterFilter, through: string) =>
+  request<{ discarded: number }>('DELETE', `/dead-letters${query(many(filter, through))}`);

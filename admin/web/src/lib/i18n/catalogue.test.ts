@@ -48,6 +48,19 @@ describe('catalogues', () => {
     }
   });
 
+  it('translate and explain every reason of a dead letter that the contract lists', () => {
+    const contract = readFileSync(new URL('../../../../api/openapi.yaml', import.meta.url), 'utf8');
+    const paragraph = /Why something could not be used\. Words: ([^;]+);/.exec(contract)?.[1] ?? '';
+    const words = [...paragraph.matchAll(/`(\w+)`/g)].map((match) => match[1]!);
+    expect(words.length).toBeGreaterThan(7);
+    for (const word of words) {
+      for (const catalogue of [en, es]) {
+        expect(catalogue.letters.reason[word], word).toBeDefined();
+        expect(catalogue.letters.reasonHelp[word], word).toBeDefined();
+      }
+    }
+  });
+
   it('know the page’s own words for every enumeration that they translate by value', () => {
     const contract = readFileSync(new URL('../../../../api/openapi.yaml', import.meta.url), 'utf8');
     const values = (name: string) =>

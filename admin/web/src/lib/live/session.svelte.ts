@@ -5,6 +5,7 @@ import { router } from '$lib/state/router.svelte';
 import { loginHref } from '$lib/state/routes';
 import { catalogue } from './catalogue.svelte';
 import { fleet } from './fleet.svelte';
+import { intake } from './intake.svelte';
 
 /** Who is logged in. The live stream runs exactly while somebody is. */
 class Session {
@@ -48,6 +49,7 @@ class Session {
     this.me = me;
     this.known = true;
     fleet.start();
+    intake.start();
     void catalogue.load();
   }
 
@@ -55,6 +57,7 @@ class Session {
     this.me = undefined;
     this.known = true;
     fleet.stop();
+    intake.stop();
   }
 
   #end(): void {

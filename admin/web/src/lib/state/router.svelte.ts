@@ -1,6 +1,6 @@
 import { match } from './routes';
 
-/** The address bar as state. Three pages need no routing library. */
+/** The address bar as state. A few pages need no routing library. */
 class Router {
   path = $state(location.pathname);
   search = $state(location.search);

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { kioskHref, loginHref, match, returnPath } from './routes';
+import { kioskHref, lettersHref, loginHref, match, returnPath } from './routes';
 
 describe('match', () => {
   it.each([
     ['/', { name: 'fleet' }], ['/login', { name: 'login' }], ['/kiosks/SIM-1', { name: 'kiosk', serial: 'SIM-1' }],
     ['/kiosks/a%2Fb', { name: 'kiosk', serial: 'a/b' }], ['/kiosks/%zz', { name: 'missing' }],
-    ['/kiosks/', { name: 'missing' }], ['/nothing', { name: 'missing' }],
+    ['/dead-letters', { name: 'letters' }], ['/kiosks/', { name: 'missing' }], ['/nothing', { name: 'missing' }],
   ])('%s', (path, route) => {
     expect(match(path)).toEqual(route);
   });
@@ -13,6 +13,11 @@ describe('match', () => {
   it('comes back from the address of a kiosk', () => {
     expect(match(kioskHref('a b/c'))).toEqual({ name: 'kiosk', serial: 'a b/c' });
   });
+});
+
+it('leads to the dead letters of a kiosk', () => {
+  expect(lettersHref()).toBe('/dead-letters');
+  expect(lettersHref('a b', 'conflict')).toBe('/dead-letters?serial=a+b&reason=conflict');
 });
 
 describe('the way back after the login', () => {
