@@ -49,6 +49,7 @@ type App struct {
 	link     link
 	listener net.Listener
 	server   *http.Server
+	debug    *debugServer // nil: none
 	store    *store.Store
 
 	closers []closer
@@ -154,6 +155,12 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	})
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Debug.Addr != "" {
+		if a.debug, err = listenDebug(ctx, cfg.Debug.Addr); err != nil {
+			return nil, err
+		}
+		a.onClose("profiler", a.debug.Close)
 	}
 	return a, a.listen(ctx, handler, internal)
 }
@@ -286,7 +293,13 @@ func (a *App) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	a.log.Info("kiosk fleet admin is running", "page", a.URL(), "brokers", a.brokers(), "data", a.cfg.DataDir)
+	running := []any{"page", a.URL(), "brokers", a.brokers(), "data", a.cfg.DataDir}
+	if a.debug != nil {
+		group.Go(a.debug.serve)
+		context.AfterFunc(ctx, func() { _ = a.debug.Close() })
+		running = append(running, "debug", a.debug.url())
+	}
+	a.log.Info("kiosk fleet admin is running", running...)
 	err := group.Wait()
 	a.outflow.Finish(context.WithoutCancel(ctx))
 	return err

@@ -21,8 +21,12 @@ import (
 // The campaigns put a platform under load, break something, and then hold the store to what was
 // acknowledged, reading by reading. They share what is in this file.
 
-// settling bounds the wait until the time-series store has what the journal holds.
-const settling = 90 * time.Second
+// The wait until the time-series store has what the journal holds ends after settling, or after stalled
+// without any progress.
+const (
+	settling = 2 * time.Minute
+	stalled  = 25 * time.Second
+)
 
 // publishers enrols n kiosks with serials that begin with the prefix; each changes what a client does.
 func (p *platform) publishers(t *testing.T, n int, prefix string, each func(i int, c *load.Config)) []*load.Client {
@@ -84,20 +88,26 @@ func sentBy(clients []*load.Client) map[string][]load.Entry {
 
 // holdToAcknowledged compares the time-series store with what was sent, one by one: every acknowledged
 // reading is in the store, once, under its time, and the store has nothing that was not sent. A reading
-// that was sent and not acknowledged may be there or not. What is missing has until the end of settling
-// to come out of the journal.
+// that was sent and not acknowledged may be there or not. What is missing has some time to come out of
+// the journal.
 func (p *platform) holdToAcknowledged(t *testing.T, sent map[string][]load.Entry) {
 	t.Helper()
-	deadline := time.Now().Add(settling)
+	begin, moved := time.Now(), time.Now()
 	total, faults := 0, 0
 	for serial, entries := range sent {
 		if len(entries) == 0 {
 			continue
 		}
 		n, missing, wrong := p.compare(t, serial, entries)
-		for len(missing) > 0 && len(wrong) == 0 && time.Now().Before(deadline) {
+		for len(missing) > 0 && len(wrong) == 0 && time.Since(begin) < settling && time.Since(moved) < stalled {
+			if p.ended() {
+				t.Fatalf("admin has ended: %v", p.err)
+			}
 			time.Sleep(100 * time.Millisecond)
-			n, missing, wrong = p.compare(t, serial, entries)
+			before := len(missing)
+			if n, missing, wrong = p.compare(t, serial, entries); len(missing) != before {
+				moved = time.Now()
+			}
 		}
 		total += n
 		for i, fault := range append(missing, wrong...) {
@@ -270,16 +280,16 @@ func (s *stream) read(res *http.Response) {
 		if !ok {
 			continue
 		}
-		var reading struct {
-			Serial    string
-			Timestamp time.Time
+		var event struct {
+			Serial  string
+			Reading struct{ Timestamp time.Time }
 		}
-		err := json.Unmarshal([]byte(data), &reading)
+		err := json.Unmarshal([]byte(data), &event)
 		s.mu.Lock()
 		if err != nil {
 			s.err = fmt.Errorf("%w: %s", err, data)
 		}
-		s.note(reading.Serial, reading.Timestamp, time.Now())
+		s.note(event.Serial, event.Reading.Timestamp, time.Now())
 		s.mu.Unlock()
 	}
 	s.mu.Lock()

@@ -180,6 +180,16 @@ func (p *process) interrupt() time.Duration {
 	return time.Since(begin)
 }
 
+// ended reports whether the program has ended.
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // kill ends the program without a chance to clean up.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
@@ -187,10 +197,8 @@ func (p *process) kill() {
 }
 
 func (p *process) stop() {
-	select {
-	case <-p.done:
+	if p.ended() {
 		return
-	default:
 	}
 	p.interrupt()
 	if strings.Contains(p.log(), "DATA RACE") {

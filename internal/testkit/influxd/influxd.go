@@ -21,13 +21,14 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
 const (
 	startTimeout = 30 * time.Second // from the start of the process to its first answer
-	stopTimeout  = 15 * time.Second // from the interrupt to the kill
+	stopTimeout  = 15 * time.Second // from SIGTERM to the kill
 )
 
 // Option changes how a server is started.
@@ -77,6 +78,17 @@ func (s *Server) Stop() {
 	if err := s.process.stop(); err != nil {
 		s.tb.Errorf("stop influxd: %v; its log:\n%s", err, s.process.log.tail())
 	}
+	s.process = nil
+}
+
+// Kill ends the server without a chance to clean up; the data stays.
+func (s *Server) Kill() {
+	s.tb.Helper()
+	if s.process == nil {
+		return
+	}
+	_ = s.process.cmd.Process.Kill()
+	<-s.process.ended
 	s.process = nil
 }
 
@@ -237,9 +249,9 @@ func run(ctx context.Context, program, dir, config string) (*process, error) {
 	}
 }
 
-// stop interrupts the process, and kills it if it does not end.
+// stop terminates the process, and kills it if it does not end.
 func (p *process) stop() error {
-	if err := p.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.cmd.Process.Kill()
 	}
 	select {
@@ -247,7 +259,7 @@ func (p *process) stop() error {
 	case <-time.After(stopTimeout):
 		p.cmd.Process.Kill()
 		<-p.ended
-		return fmt.Errorf("it did not end within %v of the interrupt", stopTimeout)
+		return fmt.Errorf("it did not end within %v of SIGTERM", stopTimeout)
 	}
 	return nil
 }

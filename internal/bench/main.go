@@ -1,0 +1,221 @@
+// Command bench measures the platform as its users meet it: admin and a bare MQTT broker as processes of
+// their own, under load from real connections with client certificates, in turn, so that figures of one
+// run can be compared. It prints a table and writes the same as JSON. See docs/benchmarks.md.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"kioskfleet/internal/durablefile"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := dispatch(ctx, os.Args[1:])
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func dispatch(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "bare" {
+		return runBare(ctx, args[1:])
+	}
+	return run(ctx, args)
+}
+
+// bench is one run.
+type bench struct {
+	admin    string // the program
+	dir      string // of this run, removed at its end
+	rounds   int
+	duration time.Duration // of a round
+	warmUp   time.Duration
+	session  int // of the last round
+}
+
+// options are the flags.
+type options struct {
+	json     string
+	quick    bool
+	clients  string
+	windows  string
+	rounds   int
+	duration time.Duration
+	journal  int64
+	admin    string
+	profile  bool
+}
+
+func parse(args []string) (options, []int, []int, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.StringVar(&o.json, "json", "", "write the report to this file as well")
+	flags.BoolVar(&o.quick, "quick", false, "a run of less than a minute, too short for figures to keep")
+	flags.StringVar(&o.clients, "clients", "200,1000", "numbers of clients")
+	flags.StringVar(&o.windows, "windows", "1,8", "readings in flight of each client")
+	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each target under each load")
+	flags.DurationVar(&o.duration, "duration", 10*time.Second, "of a round")
+	flags.Int64Var(&o.journal, "journal-mb", 1024, "megabytes of readings in the journal for the recovery, 0 for none")
+	flags.BoolVar(&o.profile, "profile", true, "profile admin under load")
+	flags.StringVar(&o.admin, "admin", "", "program to measure; default: built from this module")
+	if err := flags.Parse(args); err != nil {
+		return o, nil, nil, err
+	}
+	if flags.NArg() > 0 {
+		return o, nil, nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	if o.quick {
+		quick := map[string]string{"clients": "200", "windows": "1,8", "rounds": "1", "duration": "3s", "journal-mb": "64"}
+		flags.Visit(func(f *flag.Flag) { delete(quick, f.Name) }) // what was asked for stays
+		for name, value := range quick {
+			if err := flags.Set(name, value); err != nil {
+				return o, nil, nil, err
+			}
+		}
+	}
+	if o.rounds < 1 || o.duration < time.Second || o.journal < 0 {
+		return o, nil, nil, fmt.Errorf("at least one round of at least 1s, and no negative journal")
+	}
+	clients, err := numbers(o.clients, 10_000)
+	if err != nil {
+		return o, nil, nil, fmt.Errorf("--clients: %w", err)
+	}
+	windows, err := numbers(o.windows, 64)
+	if err != nil {
+		return o, nil, nil, fmt.Errorf("--windows: %w", err)
+	}
+	return o, clients, windows, nil
+}
+
+func numbers(list string, most int) ([]int, error) {
+	var out []int
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 1 || n > most {
+			return nil, fmt.Errorf("%q is no number from 1 to %d", text, most)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	o, clients, windows, err := parse(args)
+	if err != nil {
+		return err
+	}
+	b := &bench{rounds: o.rounds, duration: o.duration, warmUp: min(2*time.Second, o.duration/3), admin: o.admin}
+	if b.dir, err = os.MkdirTemp("", "kioskfleet-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if b.admin == "" {
+		b.admin = filepath.Join(b.dir, "admin")
+		b.progress("building admin")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.admin, "kioskfleet/admin").CombinedOutput(); err != nil {
+			return fmt.Errorf("build admin: %w\n%s", err, out)
+		}
+	}
+	r := &report{Machine: thisMachine(), Seconds: b.duration.Seconds(), PeakRSS: map[string]int64{}}
+	// What fails is said in the report; the rest is measured all the same.
+	problem := func(what string, err error) {
+		if err != nil {
+			r.Problems = append(r.Problems, what+": "+err.Error())
+		}
+	}
+	problem("throughput", b.throughput(ctx, r, clients, windows, o.profile))
+	if o.journal > 0 && ctx.Err() == nil {
+		r.Recovery, err = b.recover(ctx, o.journal<<20)
+		problem("recovery", err)
+	}
+	r.print(os.Stdout)
+	if o.json != "" {
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := durablefile.Write(o.json, append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if len(r.Problems) > 0 {
+		return errors.New("not everything was measured")
+	}
+	return nil
+}
+
+// throughput starts both targets and measures them under each load.
+func (b *bench) throughput(ctx context.Context, r *report, clients, windows []int, withProfile bool) error {
+	data := filepath.Join(b.dir, "data")
+	p, err := startPlatform(ctx, b.admin, data)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	if err := p.awaitReady(ctx); err != nil {
+		return err
+	}
+	most := 0
+	for _, n := range clients {
+		most = max(most, n)
+	}
+	b.progress("enrolling %d kiosks", most)
+	ids, err := p.enroll(ctx, most)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	bare, line, err := startProcess(ctx, "the bare broker", environment(nil), bareAnnouncement, self, "bare", "-data", data)
+	if err != nil {
+		return err
+	}
+	defer bare.stop()
+	_, port, _ := strings.Cut(strings.TrimPrefix(line, bareAnnouncement), ":")
+	targets := []*target{
+		{name: targetBare, address: "mqtts://localhost:" + port, process: bare},
+		{name: targetAdmin, address: ids[0].Broker, process: p.process, platform: p},
+	}
+	for _, n := range clients {
+		for _, window := range windows {
+			rows, err := b.compare(ctx, targets, ids[:n], window)
+			if err != nil {
+				return err
+			}
+			r.Throughput = append(r.Throughput, rows...)
+		}
+	}
+	for _, t := range targets {
+		if r.PeakRSS[t.name], err = t.process.peakRSS(); err != nil {
+			return err
+		}
+	}
+	if withProfile {
+		r.Profile = b.profileUnder(ctx, targets[1], ids[:clients[0]], windows[len(windows)-1])
+	}
+	return nil
+}
+
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}
