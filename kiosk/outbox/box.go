@@ -211,7 +211,6 @@ func (b *Box) add(item Item) (dropped int, err error) {
 		e.kind, e.name, e.seq, e.held.millis = kindReading, item.Session, item.Seq, item.Time.UnixMilli()
 		b.stored++
 		b.bytes += int64(len(item.Payload))
-		b.newest = max(b.newest, e.held.millis)
 	}
 	b.mark = e.mark
 	b.fresh = append(b.fresh, e)
