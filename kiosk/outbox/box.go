@@ -13,9 +13,10 @@ import (
 const (
 	// MaxPayload bounds one item's payload, in bytes; the platform takes no larger message.
 	MaxPayload = 256 << 10
-	// MaxBatchReadings and MaxBatchBytes bound one message of backlog.
+	// MaxBatchReadings bounds one message of backlog.
 	MaxBatchReadings = 500
-	MaxBatchBytes    = 256 << 10
+	// MaxBatchBytes bounds it in bytes.
+	MaxBatchBytes = 256 << 10
 	// maxAcks bounds the acks of one box.
 	maxAcks = 1000
 	// maxName bounds a session id, and an ack's key, in bytes.
