@@ -13,9 +13,10 @@ import (
 const (
 	// MaxPayload bounds one item's payload, in bytes; the platform takes no larger message.
 	MaxPayload = 256 << 10
-	// MaxBatchReadings and MaxBatchBytes bound one message of backlog.
+	// MaxBatchReadings bounds one message of backlog.
 	MaxBatchReadings = 500
-	MaxBatchBytes    = 256 << 10
+	// MaxBatchBytes bounds it in bytes.
+	MaxBatchBytes = 256 << 10
 	// maxAcks bounds the acks of one box.
 	maxAcks = 1000
 	// maxName bounds a session id, and an ack's key, in bytes.
@@ -211,7 +212,6 @@ func (b *Box) add(item Item) (dropped int, err error) {
 		e.kind, e.name, e.seq, e.held.millis = kindReading, item.Session, item.Seq, item.Time.UnixMilli()
 		b.stored++
 		b.bytes += int64(len(item.Payload))
-		b.newest = max(b.newest, e.held.millis)
 	}
 	b.mark = e.mark
 	b.fresh = append(b.fresh, e)

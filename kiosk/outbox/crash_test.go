@@ -215,6 +215,9 @@ func TestATornEndIsCutOffWhereverItIsTorn(t *testing.T) {
 		}
 		b := boxOf(t, openLog(t, dir, 0), testSerial, Limits{})
 		n := whole(ends, at)
+		if info, err := os.Stat(b.log.head().path); err != nil || info.Size() != b.log.head().size {
+			t.Fatalf("torn at %d: %d bytes are left: %v", at, info.Size(), err)
+		}
 		// What comes now must stand behind the good records, and be found.
 		add(t, b, reading(100))
 		abandon(b.log)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -76,6 +77,113 @@ func TestOneOfflineKioskDoesNotHoldTheDisk(t *testing.T) {
 	want(t, drain(t, offline))
 }
 
+// oldBacklog makes a log whose oldest segments hold the backlog of K-1, 50 readings, and whose youngest
+// hold nothing live.
+func oldBacklog(t *testing.T, disk *fullDisk) *Box {
+	t.Helper()
+	l, _ := onDisk(t, t.TempDir(), disk, 1000)
+	b, other := boxOf(t, l, "K-1", Limits{}), boxOf(t, l, "K-2", Limits{})
+	for i := range 50 {
+		add(t, b, reading(i+1))
+	}
+	b.Rewind()
+	for i := range 300 {
+		add(t, other, reading(i+1))
+		batch, _ := other.Next()
+		done(t, other, batch)
+	}
+	return b
+}
+
+func TestACopyIsOnDiskBeforeTheSegmentGoes(t *testing.T) {
+	disk := &fullDisk{room: 1 << 30}
+	b := oldBacklog(t, disk)
+	b.log.tidy()
+	if disk.synced == 0 {
+		t.Error("nothing was synced")
+	}
+	if _, err := os.Stat(segmentPath(b.log.cfg.Dir, 1)); !os.IsNotExist(err) {
+		t.Errorf("the oldest segment: %v", err)
+	}
+}
+
+func TestAProcessThatEndsWhileItCompactsLeavesNoTwins(t *testing.T) {
+	b := oldBacklog(t, &fullDisk{room: 1 << 30})
+	dir := b.log.cfg.Dir
+	before := map[string][]byte{}
+	for _, s := range b.log.segments {
+		data, err := os.ReadFile(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before[s.path] = data
+	}
+	b.log.tidy()
+	flushed(t, b.log)
+	abandon(b.log)
+	back := 0
+	for path, data := range before {
+		if _, err := os.Stat(path); os.IsNotExist(err) {
+			back++
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if back == 0 {
+		t.Fatal("no segment was deleted")
+	}
+	l := openLog(t, dir, 1000)
+	checkAccounts(t, l)
+	checkLeft(t, boxOf(t, l, "K-1", Limits{}), 50)
+}
+
+func TestDamageDoesNotHoldTheDisk(t *testing.T) {
+	b := oldBacklog(t, &fullDisk{room: 1 << 30})
+	dropped := 0
+	b.limits.Dropped = func(n int) { dropped += n }
+	first := b.log.segments[0]
+	f, err := os.OpenFile(first.path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, 900), int64(b.backlog[2].offset)); err != nil {
+		t.Fatal(err)
+	}
+	b.log.tidy()
+	checkAccounts(t, b.log)
+	if _, err := os.Stat(first.path); !os.IsNotExist(err) {
+		t.Errorf("the damaged segment: %v", err)
+	}
+	b.Stamp(time.Now())
+	batch, r := reportOf(t, b)
+	if len(r.Dropped) != 1 || r.Dropped[0] != rangeOf("s", 3, uint64(dropped+2)) || dropped < 10 {
+		t.Errorf("dropped %d, reported %v", dropped, r.Dropped)
+	}
+	done(t, b, batch)
+	if got := payloads(t, b); len(got) != 50-dropped || got[0] != `{"seq":1}` {
+		t.Errorf("%d are left: %v", len(got), got)
+	}
+}
+
+func TestWhatIsKeptInMemoryBesidesIsBounded(t *testing.T) {
+	b := newBox(t, Limits{})
+	for i := range 40 {
+		item := reading(i + 1)
+		item.Payload = bytes.Repeat([]byte("x"), 200<<10)
+		add(t, b, item)
+	}
+	if kept := b.log.kept; kept > maxKept || kept < maxKept/2 {
+		t.Errorf("%d bytes are kept", kept)
+	}
+	checkAccounts(t, b.log)
+	b.Rewind()
+	if b.log.kept != 0 {
+		t.Errorf("%d bytes are kept of a backlog", b.log.kept)
+	}
+}
+
 func TestReadingGoesOnWhileSegmentsAreCompacted(t *testing.T) {
 	l := openLog(t, t.TempDir(), 4000)
 	b := boxOf(t, l, "K-1", Limits{})
@@ -128,6 +236,7 @@ func TestReadingGoesOnWhileSegmentsAreCompacted(t *testing.T) {
 type fullDisk struct {
 	mu      sync.Mutex
 	room    int
+	writes  int
 	badSync error
 	synced  int
 }
@@ -154,6 +263,7 @@ type fullFile struct {
 func (f *fullFile) WriteAt(p []byte, at int64) (int, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
+	f.disk.writes++
 	if len(p) > f.disk.room {
 		n, err := f.file.WriteAt(p[:f.disk.room], at) // a part, as file systems do
 		f.disk.room = 0
@@ -207,7 +317,19 @@ func refuse(t *testing.T, room int, segmentBytes int64) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	add(t, b, ack("a"))
+	before := disk.writes
+	for range 10 {
+		l.mu.Lock()
+		_ = l.flush()
+		l.mu.Unlock()
+	}
+	if disk.writes > before+1 {
+		t.Errorf("%d attempts within no time", disk.writes-before)
+	}
 	checkAccounts(t, l)
+	if info, err := os.Stat(l.head().path); err != nil || info.Size() != l.head().size {
+		t.Errorf("the segment has %d bytes of which %d are records: %v", info.Size(), l.head().size, err)
+	}
 	if n := strings.Count(text.String(), "refuses"); n != 1 {
 		t.Errorf("the refusal is logged %d times:\n%s", n, text)
 	}

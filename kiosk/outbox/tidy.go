@@ -10,6 +10,7 @@ import (
 // live and two segments more, it also copies what is live in the oldest one to the head. Segments go in
 // order of age only, so that an end of an item is never deleted before the item.
 func (l *Log) tidy() {
+	var last *segment
 	for {
 		l.mu.Lock()
 		gone := l.cutDead()
@@ -20,9 +21,10 @@ func (l *Log) tidy() {
 				l.log.Error("delete a segment of the outbox", "error", err)
 			}
 		}
-		if oldest == nil {
-			return
+		if oldest == nil || oldest == last {
+			return // the same again would go wrong again
 		}
+		last = oldest
 		if err := l.compact(oldest); err != nil {
 			l.log.Warn("the outbox is not compacted now", "segment", oldest.path, "error", err)
 			return
