@@ -13,41 +13,39 @@ import (
 	"kioskfleet/internal/testkit/load"
 )
 
-// newest returns the last file, by name, of a folder below the embedded time series.
-func newest(t *testing.T, data, folder string) string {
+// leastWritten is what a file must hold for damage in its middle to hit something.
+const leastWritten = 8 << 10
+
+// newest returns the last file, by name, of a folder below the embedded time series that has something
+// in it, and its size without the zeros at its end, which are preallocated.
+func newest(t *testing.T, data, folder string) (path string, written int64) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(data, "telemetry", folder))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range slices.Backward(entries) {
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-			return filepath.Join(data, "telemetry", folder, e.Name())
+		path := filepath.Join(data, "telemetry", folder, e.Name())
+		if !e.Type().IsRegular() {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := int64(len(bytes.TrimRight(text, "\x00"))); n >= leastWritten {
+			return path, n
 		}
 	}
 	t.Fatalf("%s has no file with content: the campaign wrote too little", folder)
-	return ""
-}
-
-// written is the size of a file without the zeros at its end, which is preallocated.
-func written(t *testing.T, path string) int64 {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := int64(len(bytes.TrimRight(text, "\x00")))
-	if n < 16<<10 {
-		t.Fatalf("%s has %d bytes: too few to damage", path, n)
-	}
-	return n
+	return "", 0
 }
 
 func truncateNewest(folder string) func(t *testing.T, data string) {
 	return func(t *testing.T, data string) {
 		t.Helper()
-		path := newest(t, data, folder)
-		if err := os.Truncate(path, written(t, path)/2); err != nil {
+		path, written := newest(t, data, folder)
+		if err := os.Truncate(path, written/2); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,14 +54,14 @@ func truncateNewest(folder string) func(t *testing.T, data string) {
 func garbageInNewest(folder string) func(t *testing.T, data string) {
 	return func(t *testing.T, data string) {
 		t.Helper()
-		path := newest(t, data, folder)
+		path, written := newest(t, data, folder)
 		garbage := make([]byte, 4<<10)
 		_, _ = rand.Read(garbage)
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.WriteAt(garbage, written(t, path)/2); err != nil {
+		if _, err := f.WriteAt(garbage, written/2); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Close(); err != nil {
@@ -102,12 +100,14 @@ func TestADamagedTimeSeriesLogIsMadeUpFromTheJournal(t *testing.T) {
 		{"newest wal segment cut in half", truncateNewest("wal")},
 		{"garbage in the newest wal segment", garbageInNewest("wal")},
 		{"newest wal segment gone", func(t *testing.T, data string) {
-			if err := os.Remove(newest(t, data, "wal")); err != nil {
+			path, _ := newest(t, data, "wal")
+			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"wal gone", func(t *testing.T, data string) {
-			if err := os.RemoveAll(filepath.Dir(newest(t, data, "wal"))); err != nil {
+			path, _ := newest(t, data, "wal")
+			if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 				t.Fatal(err)
 			}
 		}},
