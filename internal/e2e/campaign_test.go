@@ -128,10 +128,8 @@ func (p *platform) holdToAcknowledged(t *testing.T, sent map[string][]load.Entry
 
 func (p *platform) compare(t *testing.T, serial string, entries []load.Entry) (acknowledged int, missing, wrong []string) {
 	t.Helper()
-	due := map[int64]load.Entry{} // by time: no two readings of a kiosk share one
 	from, to := entries[0].Time, entries[0].Time
 	for _, e := range entries {
-		due[e.Time.UnixMilli()] = e
 		if e.Time.Before(from) {
 			from = e.Time
 		}
@@ -143,27 +141,58 @@ func (p *platform) compare(t *testing.T, serial string, entries []load.Entry) (a
 	if err != nil { // the store may still be opening
 		return 0, []string{err.Error()}, nil
 	}
+	return judge(serial, entries, points)
+}
+
+// judge compares the points of a kiosk with what it has sent.
+func judge(serial string, entries []load.Entry, points []point) (acknowledged int, missing, wrong []string) {
+	due := map[int64]load.Entry{} // by time: no two readings of a kiosk share one
+	for _, e := range entries {
+		due[e.Time.UnixMilli()] = e
+		if e.Acked {
+			acknowledged++
+		}
+	}
 	for _, point := range points {
 		at := point.Time.UnixMilli()
 		e, ok := due[at]
 		switch {
 		case !ok:
 			wrong = append(wrong, fmt.Sprintf("%s: a point at %s with number %v is in the store twice, or was never sent", serial, point.Time, point.Value))
-		case uint64(point.Value) != e.Seq:
+		case point.Value != float64(e.Seq):
 			wrong = append(wrong, fmt.Sprintf("%s: at %s the store has number %v, %d was sent", serial, point.Time, point.Value, e.Seq))
 		}
 		delete(due, at)
-		if e.Acked {
-			acknowledged++
-		}
 	}
 	for _, e := range entries {
 		if left, ok := due[e.Time.UnixMilli()]; ok && left.Acked {
-			acknowledged++
 			missing = append(missing, fmt.Sprintf("%s: reading %d of %s was acknowledged and is not in the store", serial, e.Seq, e.Time))
 		}
 	}
 	return acknowledged, missing, wrong
+}
+
+func TestTheComparisonFindsWhatIsWrong(t *testing.T) {
+	at := func(ms int64) time.Time { return time.UnixMilli(1_800_000_000_000 + ms).UTC() }
+	sent := []load.Entry{{Seq: 1, Time: at(0), Acked: true}, {Seq: 2, Time: at(5)}, {Seq: 3, Time: at(9), Acked: true}}
+	for _, tt := range []struct {
+		name           string
+		points         []point
+		missing, wrong int
+	}{
+		{"all", []point{{at(0), 1}, {at(5), 2}, {at(9), 3}}, 0, 0},
+		{"without the one that was not acknowledged", []point{{at(0), 1}, {at(9), 3}}, 0, 0},
+		{"an acknowledged one is missing", []point{{at(0), 1}, {at(5), 2}}, 1, 0},
+		{"one is there twice", []point{{at(0), 1}, {at(0), 1}, {at(9), 3}}, 0, 1},
+		{"under another time", []point{{at(1), 1}, {at(9), 3}}, 1, 1},
+		{"another number", []point{{at(0), 1}, {at(9), 4}}, 0, 1},
+		{"nothing", nil, 2, 0},
+	} {
+		n, missing, wrong := judge("K-1", sent, tt.points)
+		if n != 2 || len(missing) != tt.missing || len(wrong) != tt.wrong {
+			t.Errorf("%s: %d acknowledged, missing %q, wrong %q", tt.name, n, missing, wrong)
+		}
+	}
 }
 
 type point struct {
