@@ -28,7 +28,7 @@ type consumer struct {
 	reader  *journal.Reader
 	log     *slog.Logger
 	kept    payloads
-	company time.Duration // how long a first record waits for others, 0: not at all
+	company time.Duration // how long a first record waits for a batch to fill up, 0: not at all
 	// work does a batch. errRewind sends the consumer back to the oldest record; any other error means
 	// that the batch is to come again at the next start, and ends the consumer.
 	work func(ctx context.Context, batch []record) error
@@ -116,7 +116,7 @@ func (c *consumer) run(ctx context.Context) error {
 		return nil
 	}
 	for work.Err() == nil {
-		if c.caughtUp != nil && !c.reader.Ready() {
+		if c.caughtUp != nil && c.reader.Ready() == 0 {
 			c.caughtUp(work)
 		}
 		batch, last, err := c.take(ctx, work)
@@ -170,14 +170,14 @@ func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64,
 	for len(batch) < batchRecords {
 		wait := ctx
 		if last > 0 || ctx.Err() != nil {
-			if !c.reader.Ready() {
+			if c.reader.Ready() == 0 {
 				break
 			}
 			wait = work
 		}
 		raw, number, err := c.reader.Next(wait)
 		if errors.Is(err, context.Canceled) || errors.Is(err, journal.ErrClosed) {
-			if last == 0 && ctx.Err() != nil && work.Err() == nil && c.reader.Ready() {
+			if last == 0 && ctx.Err() != nil && work.Err() == nil && c.reader.Ready() > 0 {
 				continue // the end was asked for while waiting; what came meanwhile is still worked off
 			}
 			break
@@ -197,7 +197,7 @@ func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64,
 		}
 		r.number, r.payload = number, c.kept.keep(r.payload)
 		batch = append(batch, r)
-		if first && c.company > 0 && ctx.Err() == nil {
+		if first && c.company > 0 && ctx.Err() == nil && c.reader.Ready() < batchRecords-1 {
 			sleep(ctx, c.company)
 		}
 	}

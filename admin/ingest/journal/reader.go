@@ -98,11 +98,11 @@ func (j *Journal) oldest() uint64 {
 // Position returns the number of the record that Next returns next.
 func (r *Reader) Position() uint64 { return r.number }
 
-// Ready reports whether Next would return a record without waiting.
-func (r *Reader) Ready() bool {
+// Ready returns how many records Next would return without waiting.
+func (r *Reader) Ready() uint64 {
 	r.journal.mu.Lock()
 	defer r.journal.mu.Unlock()
-	return r.number < r.journal.next
+	return r.journal.next - r.number
 }
 
 // Next waits for the next record and returns it with its number. The record is good until the next
