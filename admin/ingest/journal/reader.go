@@ -283,6 +283,15 @@ func (r *Reader) Commit(number uint64) error {
 	return nil
 }
 
+// Return goes back to the committed position.
+func (r *Reader) Return() {
+	r.journal.mu.Lock()
+	number := r.committed
+	r.journal.mu.Unlock()
+	r.Close()
+	r.number = number
+}
+
 // Rewind goes back to the oldest record that is kept; the new position is on disk when it returns.
 func (r *Reader) Rewind() error {
 	j := r.journal
