@@ -106,6 +106,7 @@ type Ingest struct {
 	metrics *metrics
 	buffers sync.Pool
 	news    news
+	decoded decoded
 }
 
 // Open prepares the consumers. From here on Accept takes messages.
@@ -122,7 +123,7 @@ func Open(cfg Config) (*Ingest, error) {
 		*c = &consumer{name: name, reader: reader, log: cfg.Log}
 		(*c).progress.done(reader.Position(), time.Now().UTC())
 	}
-	in.news.in = in
+	in.news.in, in.decoded.in = in, in
 	in.metrics = newMetrics(in, cfg.Metrics)
 	live := newLiveSide(in, cfg.Journal.Stats().Next)
 	in.live.work, in.live.caughtUp = live.work, live.start

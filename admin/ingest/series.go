@@ -42,21 +42,19 @@ func (s *seriesSide) checkpoint(ctx context.Context) error {
 // work stores a batch. Its dead letters are on disk when work returns nil, its readings after the next
 // checkpoint.
 func (s *seriesSide) work(ctx context.Context, batch []record) error {
-	var readings []fleet.Reading
-	var of []*record // the record of each reading
+	readings := make([]fleet.Reading, 0, len(batch))
+	of := make([]*record, 0, len(batch)) // the record of each reading
 	for i := range batch {
 		r := &batch[i]
 		if r.kind != kindMessage || r.channel != protocol.ChannelTelemetry {
 			continue
 		}
 		// What cannot be decoded is a dead letter of the live side; it is counted once.
-		decoded, _ := decodeReadings(r.serial, r.payload, r.at, s.in.cfg.Window)
+		decoded, _ := s.in.decoded.telemetry(r)
 		for i := range decoded {
-			if decoded[i].OnlyReports() {
-				continue
+			if !decoded[i].OnlyReports() {
+				readings, of = append(readings, decoded[i]), append(of, r)
 			}
-			decoded[i].Site, decoded[i].Source.Record = r.site, r.number
-			readings, of = append(readings, decoded[i]), append(of, r)
 		}
 	}
 	if len(readings) == 0 {
