@@ -28,14 +28,16 @@ type consumer struct {
 	reader  *journal.Reader
 	log     *slog.Logger
 	kept    payloads
-	company time.Duration // how long a first record waits for others, 0: not at all
+	company time.Duration // how long a first record waits for a batch to fill up, 0: not at all
 	// work does a batch. errRewind sends the consumer back to the oldest record; any other error means
 	// that the batch is to come again at the next start, and ends the consumer.
 	work func(ctx context.Context, batch []record) error
-	// checkpoint brings the effects of all work so far to disk. It is asked for at most every
-	// checkpointEvery, and once at the end.
+	// checkpoint brings the effects of all work so far to disk; then the position moves on. It is asked
+	// for about every checkpointEvery while there was work, and once at the end.
 	checkpoint      func(ctx context.Context) error
 	checkpointEvery time.Duration
+	// again says that work whose checkpoint failed is to be done again: nobody knows what became of it.
+	again bool
 	// caughtUp runs before each wait for a record, if it is set.
 	caughtUp func(ctx context.Context)
 
@@ -97,87 +99,134 @@ func (c *consumer) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishGrace, cancel) })
 	defer stop()
 
-	var done, committed uint64
-	lastCommit := time.Now()
-	commit := func(ctx context.Context) error {
-		if done == committed {
-			return nil
-		}
-		lastCommit = time.Now()
-		if c.checkpoint != nil {
-			if err := c.checkpoint(ctx); err != nil {
-				return fmt.Errorf("checkpoint: %w", err)
-			}
-		}
-		if err := c.reader.Commit(done); err != nil {
-			return err
-		}
-		committed = done
-		return nil
-	}
+	w := &workOff{consumer: c, lastCommit: time.Now()}
 	for work.Err() == nil {
-		if c.caughtUp != nil && !c.reader.Ready() {
+		if c.caughtUp != nil && c.reader.Ready() == 0 {
 			c.caughtUp(work)
 		}
-		batch, last, err := c.take(ctx, work)
-		if err != nil {
+		batch, last, err := c.take(ctx, work, w.nextCommit())
+		switch {
+		case errors.Is(err, errEnded):
+			return w.commit(context.WithoutCancel(ctx))
+		case err != nil:
 			c.log.Error("journal cannot be read, trying again", "consumer", c.name, "error", err)
 			c.progress.stuck(err)
 			if !sleep(work, readPause) {
-				break
+				return w.commit(context.WithoutCancel(ctx))
 			}
-			continue
-		}
-		if last == 0 {
-			break
-		}
-		if len(batch) > 0 {
-			c.progress.begin(batch[0])
-			err = c.work(work, batch)
-		}
-		if errors.Is(err, errRewind) {
-			if err := c.reader.Rewind(); err != nil {
-				c.log.Error("position not stored", "consumer", c.name, "error", err)
+		case last > 0:
+			if err := w.do(work, batch, last); err != nil {
+				if work.Err() != nil {
+					return w.commit(context.WithoutCancel(ctx)) // the grace is over; the rest is for the next start
+				}
+				return fmt.Errorf("%s: %w", c.name, err)
 			}
-			done, committed = 0, 0
-			c.progress.done(c.reader.Position(), c.progress.oldest)
-			continue
 		}
-		if err != nil {
-			if work.Err() != nil {
-				break // the grace is over; the rest is for the next start
-			}
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-		done = last
-		if len(batch) > 0 {
-			c.progress.done(last+1, batch[len(batch)-1].at)
-		}
-		if time.Since(lastCommit) >= c.checkpointEvery {
-			err := commit(work)
-			if err != nil {
-				// The work is done; coming again does no harm.
-				c.log.Error("position not stored", "consumer", c.name, "error", err)
-			}
-			c.progress.stuck(err)
-		}
+		w.commitIfDue(work)
 	}
-	return commit(context.WithoutCancel(ctx))
+	return w.commit(context.WithoutCancel(ctx))
 }
 
-// take waits for a record and collects what else is there. A last of 0 means the end.
-func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64, err error) {
+// workOff is how far one run of a consumer is.
+type workOff struct {
+	*consumer
+	done, committed uint64 // numbers of records; 0: none in this run
+	lastCommit      time.Time
+}
+
+// nextCommit is when a checkpoint is due; zero: there is nothing to be committed.
+func (w *workOff) nextCommit() time.Time {
+	if w.done == w.committed {
+		return time.Time{}
+	}
+	return w.lastCommit.Add(w.checkpointEvery)
+}
+
+// do works on a batch.
+func (w *workOff) do(ctx context.Context, batch []record, last uint64) error {
+	if len(batch) > 0 {
+		w.progress.begin(batch[0])
+		err := w.consumer.work(ctx, batch)
+		if errors.Is(err, errRewind) {
+			if err := w.reader.Rewind(); err != nil {
+				w.log.Error("position not stored", "consumer", w.name, "error", err)
+			}
+			w.goneBack(batch[0].at)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		w.progress.done(last+1, batch[len(batch)-1].at)
+	}
+	w.done = last
+	return nil
+}
+
+// goneBack notes that the reader stands at an earlier record.
+func (w *workOff) goneBack(at time.Time) {
+	w.done, w.committed = 0, 0
+	w.progress.done(w.reader.Position(), at)
+}
+
+func (w *workOff) commitIfDue(ctx context.Context) {
+	if w.done == w.committed || time.Since(w.lastCommit) < w.checkpointEvery {
+		return
+	}
+	err := w.commit(ctx)
+	w.progress.stuck(err)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	w.log.Warn("checkpoint failed, trying again", "consumer", w.name, "error", err)
+	if w.again {
+		w.reader.Return()
+		w.goneBack(time.Now())
+		sleep(ctx, retryFirst)
+	}
+}
+
+func (w *workOff) commit(ctx context.Context) error {
+	if w.done == w.committed {
+		return nil
+	}
+	w.lastCommit = time.Now()
+	if err := w.checkpoint(ctx); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := w.reader.Commit(w.done); err != nil {
+		return err
+	}
+	w.committed = w.done
+	return nil
+}
+
+// errEnded is what take returns when there is nothing more to come.
+var errEnded = errors.New("worked off")
+
+// take waits for a record, until that time unless it is zero, and collects what else is there. A last of
+// 0 means that none came.
+func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []record, last uint64, err error) {
+	waiting := ctx
+	if !until.IsZero() {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithDeadline(ctx, until)
+		defer cancel()
+	}
 	for len(batch) < batchRecords {
-		wait := ctx
+		wait := waiting
 		if last > 0 || ctx.Err() != nil {
-			if !c.reader.Ready() {
+			if c.reader.Ready() == 0 {
 				break
 			}
 			wait = work
 		}
 		raw, number, err := c.reader.Next(wait)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return batch, last, nil
+		}
 		if errors.Is(err, context.Canceled) || errors.Is(err, journal.ErrClosed) {
-			if last == 0 && ctx.Err() != nil && work.Err() == nil && c.reader.Ready() {
+			if last == 0 && ctx.Err() != nil && work.Err() == nil && c.reader.Ready() > 0 {
 				continue // the end was asked for while waiting; what came meanwhile is still worked off
 			}
 			break
@@ -197,9 +246,12 @@ func (c *consumer) take(ctx, work context.Context) (batch []record, last uint64,
 		}
 		r.number, r.payload = number, c.kept.keep(r.payload)
 		batch = append(batch, r)
-		if first && c.company > 0 && ctx.Err() == nil {
+		if first && c.company > 0 && ctx.Err() == nil && c.reader.Ready() < batchRecords-1 {
 			sleep(ctx, c.company)
 		}
+	}
+	if last == 0 {
+		return nil, 0, errEnded
 	}
 	return batch, last, nil
 }

@@ -51,7 +51,8 @@ type Live interface {
 type Series interface {
 	// Append stores readings; it may be given ones that it has. Errors: see Config.Rejected, Retry and Lost.
 	Append(ctx context.Context, readings []fleet.Reading) error
-	// Sync returns when everything appended is on disk.
+	// Sync returns when everything appended since the last Sync is on disk. After an error all of that is
+	// appended again.
 	Sync(ctx context.Context) error
 	// Values passes the stored values of a metric of some kiosks in [from, to) to found.
 	Values(ctx context.Context, metric string, serials []string, from, to time.Time, found func(serial string, at time.Time, value float64)) error
@@ -105,6 +106,7 @@ type Ingest struct {
 	metrics *metrics
 	buffers sync.Pool
 	news    news
+	decoded decoded
 }
 
 // Open prepares the consumers. From here on Accept takes messages.
@@ -121,13 +123,14 @@ func Open(cfg Config) (*Ingest, error) {
 		*c = &consumer{name: name, reader: reader, log: cfg.Log}
 		(*c).progress.done(reader.Position(), time.Now().UTC())
 	}
-	in.news.in = in
+	in.news.in, in.decoded.in = in, in
 	in.metrics = newMetrics(in, cfg.Metrics)
 	live := newLiveSide(in, cfg.Journal.Stats().Next)
 	in.live.work, in.live.caughtUp = live.work, live.start
 	in.live.checkpoint, in.live.checkpointEvery = live.checkpoint, cfg.CheckpointEvery
 	series := newSeriesSide(in)
 	in.series.work, in.series.company = series.work, seriesCompany
+	in.series.checkpoint, in.series.checkpointEvery, in.series.again = series.checkpoint, seriesCheckpoint, true
 	return in, nil
 }
 

@@ -390,17 +390,17 @@ func TestWhatWasReadBeforeABadSegmentIsWorkedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &consumer{name: consumerLive, reader: reader, log: slog.New(slog.DiscardHandler)}
-	batch, last, err := c.take(t.Context(), t.Context())
+	batch, last, err := c.take(t.Context(), t.Context(), time.Time{})
 	if err != nil || len(batch) == 0 || len(batch) == readings {
 		t.Fatalf("before the bad segment: %d records, %v", len(batch), err)
 	}
-	if _, _, err := c.take(t.Context(), t.Context()); err == nil {
+	if _, _, err := c.take(t.Context(), t.Context(), time.Time{}); err == nil {
 		t.Error("the bad segment is no error")
 	}
 	if err := os.Rename(hidden, segments[1]); err != nil {
 		t.Fatal(err)
 	}
-	rest, end, err := c.take(t.Context(), t.Context())
+	rest, end, err := c.take(t.Context(), t.Context(), time.Time{})
 	if err != nil || len(batch)+len(rest) != readings || rest[0].number != last+1 || end != readings {
 		t.Errorf("after its return: %d and %d records up to %d, %v", len(batch), len(rest), end, err)
 	}

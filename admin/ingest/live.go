@@ -86,12 +86,11 @@ func (s *liveSide) handle(ctx context.Context, r *record) {
 	}
 	switch r.channel {
 	case protocol.ChannelTelemetry:
-		readings, refused := decodeReadings(r.serial, r.payload, r.at, s.in.cfg.Window)
+		readings, refused := s.in.decoded.telemetry(r)
 		for _, why := range refused {
 			s.letters.put(letterOf(r, why.item, why.raw, why))
 		}
 		for i := range readings {
-			readings[i].Site, readings[i].Source.Record = r.site, r.number
 			reading := &readings[i]
 			if len(readings) > 1 {
 				// One that is kept must not keep the others in memory.

@@ -229,6 +229,38 @@ func TestAStoreThatLostPointsGetsEverythingAgain(t *testing.T) {
 	}
 }
 
+// A failed sync says nothing about what was appended before it, so all of that comes again.
+func TestWhatCouldNotBeSyncedIsAppendedAgain(t *testing.T) {
+	dir := t.TempDir()
+	r := newRecorder()
+	r.failSync = errors.New("input/output error")
+	in, stop := begin(t, dir, r, nil)
+	for i := range 10 {
+		accept(t, in, "K-1", protocol.ChannelTelemetry, sample("K-1", i+1, i, float64(i)))
+	}
+	r.await(t, "an append that comes again", func() bool { return len(r.stored) >= 20 })
+	poll(t, "the problem to show", func() bool { return strings.Contains(in.Status().Consumers[1].Problem, "input/output error") })
+	r.do(func() { r.failSync = nil })
+	poll(t, "the problem to end", func() bool { s := in.Status().Consumers[1]; return s.Problem == "" && s.Behind == 0 })
+	stop()
+	again := newRecorder()
+	_, stop = begin(t, dir, again, nil)
+	stop()
+	if len(again.stored) != 0 {
+		t.Errorf("after a sync %d readings came again", len(again.stored))
+	}
+}
+
+// A position follows although no more readings come.
+func TestTheLastReadingsAreSyncedToo(t *testing.T) {
+	r := newRecorder()
+	in, stop := begin(t, t.TempDir(), r, nil)
+	accept(t, in, "K-1", protocol.ChannelTelemetry, sample("K-1", 1, 1, 1))
+	r.await(t, "the sync", func() bool { return r.synced == 1 })
+	poll(t, "the position", func() bool { return in.cfg.Journal.Stats().Behind[consumerSeries] == 0 })
+	stop()
+}
+
 func TestADeadLetterIsReplayed(t *testing.T) {
 	r := newRecorder()
 	in, stop := begin(t, t.TempDir(), r, nil)

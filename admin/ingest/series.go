@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// seriesCompany is how long a reading waits for others, so that they share one append and one sync.
+	// seriesCompany is how long a reading waits for others, so that they share one append.
 	seriesCompany = 200 * time.Millisecond
+	// seriesCheckpoint spaces the syncs of the store. Each makes the disk work, also for those who wait for
+	// the journal's; what is not synced yet is appended again after a crash.
+	seriesCheckpoint = time.Second
 
 	retryFirst = 200 * time.Millisecond
 	retryMax   = 10 * time.Second
@@ -27,23 +30,31 @@ func newSeriesSide(in *Ingest) *seriesSide {
 	return &seriesSide{in: in, conflicts: newConflicts(in.cfg.Series)}
 }
 
-// work stores a batch; it is on disk when work returns nil.
+// checkpoint brings what was appended to disk.
+func (s *seriesSide) checkpoint(ctx context.Context) error {
+	err := s.in.cfg.Series.Sync(ctx)
+	if err != nil {
+		s.conflicts.forget() // it may know readings that are not stored
+	}
+	return err
+}
+
+// work stores a batch. Its dead letters are on disk when work returns nil, its readings after the next
+// checkpoint.
 func (s *seriesSide) work(ctx context.Context, batch []record) error {
-	var readings []fleet.Reading
-	var of []*record // the record of each reading
+	readings := make([]fleet.Reading, 0, len(batch))
+	of := make([]*record, 0, len(batch)) // the record of each reading
 	for i := range batch {
 		r := &batch[i]
 		if r.kind != kindMessage || r.channel != protocol.ChannelTelemetry {
 			continue
 		}
 		// What cannot be decoded is a dead letter of the live side; it is counted once.
-		decoded, _ := decodeReadings(r.serial, r.payload, r.at, s.in.cfg.Window)
+		decoded, _ := s.in.decoded.telemetry(r)
 		for i := range decoded {
-			if decoded[i].OnlyReports() {
-				continue
+			if !decoded[i].OnlyReports() {
+				readings, of = append(readings, decoded[i]), append(of, r)
 			}
-			decoded[i].Site, decoded[i].Source.Record = r.site, r.number
-			readings, of = append(readings, decoded[i]), append(of, r)
 		}
 	}
 	if len(readings) == 0 {
@@ -104,7 +115,7 @@ func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*
 	}
 }
 
-// append appends and syncs. It returns the readings that the store refuses for good.
+// append returns the readings that the store refuses for good.
 func (s *seriesSide) append(ctx context.Context, readings []fleet.Reading, of []*record) ([]fleet.DeadLetter, error) {
 	if len(readings) == 0 {
 		return nil, nil
@@ -113,9 +124,6 @@ func (s *seriesSide) append(ctx context.Context, readings []fleet.Reading, of []
 	err := in.cfg.Series.Append(ctx, readings)
 	rejected := in.cfg.Rejected(err)
 	if err != nil && rejected == nil {
-		return nil, err
-	}
-	if err := in.cfg.Series.Sync(ctx); err != nil {
 		return nil, err
 	}
 	in.metrics.stored.Add(float64(len(readings) - len(rejected)))

@@ -42,14 +42,14 @@ type Lazy struct {
 	broken chan struct{} // holds a token when the store is to be closed and opened again
 
 	// mu guards the fields below.
-	mu      sync.RWMutex
-	store   Store              // nil until it is open
-	latest  Store              // the one that Append used last
-	lost    bool               // Append has not said yet that points are lost
-	lastErr error              // why the latest try to open failed, or why the store was closed
-	cancel  context.CancelFunc // ends Run; nil before it
-	done    chan struct{}      // closed when Run has ended; nil before it
-	closed  bool
+	mu       sync.RWMutex
+	store    Store              // nil until it is open
+	appended Store              // the one that was appended to since the last Sync; nil: none was
+	lost     bool               // Append has not said yet that points are lost
+	lastErr  error              // why the latest try to open failed, or why the store was closed
+	cancel   context.CancelFunc // ends Run; nil before it
+	done     chan struct{}      // closed when Run has ended; nil before it
+	closed   bool
 }
 
 // NewLazy returns a store that Run opens by calling open.
@@ -234,7 +234,10 @@ func (l *Lazy) Append(ctx context.Context, readings []fleet.Reading) error {
 	}
 	l.mu.Lock()
 	lost := l.lost
-	l.lost, l.latest = false, store
+	l.lost = false
+	if l.appended == nil && !lost {
+		l.appended = store
+	}
 	l.mu.Unlock()
 	if lost {
 		return ErrLost
@@ -251,20 +254,21 @@ func (l *Lazy) Range(ctx context.Context, q Query) ([]Series, error) {
 	return store.Range(ctx, q)
 }
 
-// errReopened is the answer to a Sync when what was appended went to a store that was closed since.
+// errReopened is the answer to a Sync when something was appended to a store that was closed since.
 var errReopened = errors.New("the time-series store was opened again meanwhile")
 
-// Sync implements Store. It fails when the store was opened again since the last Append: nobody knows
-// then whether that is on disk.
+// Sync implements Store. It fails when the store was opened again since the last one: nobody knows then
+// whether all that was appended is on disk.
 func (l *Lazy) Sync(ctx context.Context) error {
 	store, err := l.get()
 	if err != nil {
 		return err
 	}
-	l.mu.RLock()
-	latest := l.latest
-	l.mu.RUnlock()
-	if latest != nil && latest != store {
+	l.mu.Lock()
+	appended := l.appended
+	l.appended = nil
+	l.mu.Unlock()
+	if appended != nil && appended != store {
 		return errReopened
 	}
 	return l.noted(store, store.Sync(ctx))

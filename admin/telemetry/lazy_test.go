@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +140,111 @@ func TestALazyStoreStopsRetryingWhenItEnds(t *testing.T) {
 				c.end(lazy, cancel)
 				if err := <-ran; err != nil || time.Since(began) != 0 {
 					t.Errorf("Run: %v after %v", err, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// fragile is a store that breaks and loses on demand.
+type fragile struct {
+	fakeStore
+	lost string
+
+	mu      sync.Mutex // guards the rest
+	err     error      // of Append
+	failing error      // of Check
+}
+
+func (f *fragile) fail(err, check error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err, f.failing = err, check
+}
+
+func (f *fragile) Append(ctx context.Context, r []fleet.Reading) error {
+	f.mu.Lock()
+	err := f.err
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return f.fakeStore.Append(ctx, r)
+}
+func (f *fragile) Lost() string { return f.lost }
+func (f *fragile) Check() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failing
+}
+
+// run runs a lazy store over the given ones, one after the other; each opening takes a second.
+func run(t *testing.T, stores ...*fragile) *Lazy {
+	t.Helper()
+	lazy := NewLazy(func(ctx context.Context) (Store, error) {
+		time.Sleep(time.Second)
+		if len(stores) == 0 {
+			return nil, &RetryAfterError{Err: errors.New("no more")}
+		}
+		s := stores[0]
+		stores = stores[1:]
+		return s, nil
+	}, quiet)
+	done := make(chan error, 1)
+	go func() { done <- lazy.Run(t.Context()) }()
+	t.Cleanup(func() {
+		if err := lazy.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	time.Sleep(1100 * time.Millisecond)
+	synctest.Wait()
+	return lazy
+}
+
+func TestABrokenStoreIsOpenedAgain(t *testing.T) {
+	noSpace := errors.New("no space left on device")
+	for name, breakIt := range map[string]func(*testing.T, *Lazy, *fragile){
+		"by an append": func(t *testing.T, l *Lazy, f *fragile) {
+			f.fail(&BrokenError{Err: noSpace}, nil)
+			if err := l.Append(t.Context(), nil); !errors.Is(err, noSpace) {
+				t.Errorf("Append = %v", err)
+			}
+		},
+		"by a check": func(_ *testing.T, _ *Lazy, f *fragile) { f.fail(nil, noSpace) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				first, second := &fragile{}, &fragile{lost: "the latest hours"}
+				l := run(t, first, second)
+				if err := l.Append(t.Context(), nil); err != nil || first.appended != 1 {
+					t.Fatalf("Append = %v", err)
+				}
+				breakIt(t, l, first)
+				time.Sleep(500 * time.Millisecond)
+				synctest.Wait()
+				if err := l.Append(t.Context(), nil); !errors.Is(err, ErrNotReady) || !errors.Is(err, noSpace) {
+					t.Errorf("while it is opened again: %v, want not ready, and why", err)
+				}
+				if first.closed != 1 {
+					t.Errorf("the broken one was closed %d times", first.closed)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if err := l.Append(t.Context(), nil); !errors.Is(err, ErrLost) || second.appended != 0 {
+					t.Errorf("the first append afterwards: %v, %d reached the store; want to be told of the loss", err, second.appended)
+				}
+				if err := l.Sync(t.Context()); err == nil {
+					t.Error("a sync confirms what went to the store before")
+				}
+				if err := l.Append(t.Context(), nil); err != nil || second.appended != 1 {
+					t.Errorf("the next one: %v", err)
+				}
+				if err := l.Sync(t.Context()); err != nil {
+					t.Errorf("sync: %v", err)
 				}
 			})
 		})

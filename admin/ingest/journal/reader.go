@@ -98,11 +98,11 @@ func (j *Journal) oldest() uint64 {
 // Position returns the number of the record that Next returns next.
 func (r *Reader) Position() uint64 { return r.number }
 
-// Ready reports whether Next would return a record without waiting.
-func (r *Reader) Ready() bool {
+// Ready returns how many records Next would return without waiting.
+func (r *Reader) Ready() uint64 {
 	r.journal.mu.Lock()
 	defer r.journal.mu.Unlock()
-	return r.number < r.journal.next
+	return r.journal.next - r.number
 }
 
 // Next waits for the next record and returns it with its number. The record is good until the next
@@ -281,6 +281,15 @@ func (r *Reader) Commit(number uint64) error {
 	defer r.journal.mu.Unlock()
 	r.committed = max(r.committed, number+1)
 	return nil
+}
+
+// Return goes back to the committed position.
+func (r *Reader) Return() {
+	r.journal.mu.Lock()
+	number := r.committed
+	r.journal.mu.Unlock()
+	r.Close()
+	r.number = number
 }
 
 // Rewind goes back to the oldest record that is kept; the new position is on disk when it returns.

@@ -1,0 +1,50 @@
+package ingest
+
+import (
+	"sync"
+
+	"kioskfleet/admin/fleet"
+)
+
+// decodedRecords is how many decoded records are shared: what the consumers are apart as a rule.
+const decodedRecords = 8192
+
+// decoded lets the consumers share the work of decoding telemetry while they are close to each other: who
+// comes first leaves the readings for the other. Nobody changes them afterwards.
+type decoded struct {
+	in    *Ingest
+	slots [decodedRecords]decodedSlot
+}
+
+type decodedSlot struct {
+	mu       sync.Mutex // guards the rest
+	number   uint64     // of the record; 0: empty
+	readings []fleet.Reading
+	refused  []*refusal
+}
+
+// telemetry returns the readings of a record, complete with site and source, and what is refused of it.
+func (d *decoded) telemetry(r *record) ([]fleet.Reading, []*refusal) {
+	slot := &d.slots[r.number%decodedRecords]
+	slot.mu.Lock()
+	if slot.number == r.number {
+		readings, refused := slot.readings, slot.refused
+		slot.number, slot.readings, slot.refused = 0, nil, nil // there are two of us, and both had it now
+		slot.mu.Unlock()
+		return readings, refused
+	}
+	slot.mu.Unlock()
+	readings, refused := decodeReadings(r.serial, r.payload, r.at, d.in.cfg.Window)
+	for i := range readings {
+		readings[i].Site, readings[i].Source.Record = r.site, r.number
+	}
+	for _, why := range refused {
+		why.raw = append([]byte(nil), why.raw...) // the payload is lent
+	}
+	if len(readings) <= 1 { // many at once come late, and would fill the memory
+		slot.mu.Lock()
+		slot.number, slot.readings, slot.refused = r.number, readings, refused
+		slot.mu.Unlock()
+	}
+	return readings, refused
+}
