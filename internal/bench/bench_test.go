@@ -56,7 +56,7 @@ func TestTheReportSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestAProcessIsMeasured(t *testing.T) {
-	p, line, err := startProcess(t.Context(), "a shell", environment(map[string]string{"X": "y"}), "ready", "sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo ready $KIOSKFLEET_X; exec sleep 60")
+	p, line, err := startProcess(t.Context(), "a shell", environment(map[string]string{"X": "y"}), "ready", "sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo ready $KIOSKFLEET_X; while :; do :; done")
 	if err != nil {
 		t.Fatal(err)
 	}

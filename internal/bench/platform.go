@@ -17,8 +17,7 @@ import (
 
 // Metrics of admin that are measured.
 const (
-	metricStored   = "kioskfleet_ingest_stored_readings_total"
-	metricRejected = "kioskfleet_ingest_dead_letters_total"
+	metricStored = "kioskfleet_ingest_stored_readings_total"
 
 	behindSeries = `kioskfleet_journal_behind_records{consumer="timeseries"}`
 	behindLive   = `kioskfleet_journal_behind_records{consumer="live"}`

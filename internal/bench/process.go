@@ -42,10 +42,12 @@ func startProcess(ctx context.Context, name string, env []string, text string, p
 		return nil, "", fmt.Errorf("start %s: %w", name, err)
 	}
 	found := make(chan string, 1)
-	go p.read(r, text, found)
+	var reading sync.WaitGroup
+	reading.Go(func() { p.read(r, text, found) })
 	go func() {
 		_ = p.cmd.Wait()
 		_ = w.Close()
+		reading.Wait() // its last words are known when it has ended
 		close(p.done)
 	}()
 	select {

@@ -96,9 +96,15 @@ func (b *bench) measure(ctx context.Context, t *target, l loadOn, d time.Duratio
 	}
 	stored := 0.0
 	if t.platform != nil {
+		// What is on its way from the warm-up does not count.
+		behind, err := t.platform.metric(ctx, behindSeries)
+		if err != nil {
+			return r, err
+		}
 		if stored, err = t.platform.metric(ctx, metricStored); err != nil {
 			return r, err
 		}
+		stored += behind
 	}
 	lost, acked, begin := stats.Lost.Load(), stats.Acked.Load(), time.Now()
 	stats.Latency.Reset()

@@ -97,10 +97,12 @@ func startIn(t *testing.T, wrap []string, name string, env map[string]string, ar
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go p.read(r)
+	var reading sync.WaitGroup
+	reading.Go(func() { p.read(r) })
 	go func() {
 		p.err = p.cmd.Wait()
 		_ = w.Close()
+		reading.Wait() // its last words are in the log when it has ended
 		close(p.done)
 	}()
 	t.Cleanup(func() {
