@@ -51,7 +51,7 @@ func runBare(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(own)
+	defer func() { _ = os.RemoveAll(own) }()
 	cert, err := authority.ServerCertificate(own, []string{"localhost", "127.0.0.1"}, time.Now())
 	if err != nil {
 		return err

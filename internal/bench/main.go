@@ -126,7 +126,7 @@ func run(ctx context.Context, args []string) error {
 	if b.dir, err = os.MkdirTemp("", "kioskfleet-bench-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.dir)
+	defer func() { _ = os.RemoveAll(b.dir) }()
 	if b.admin == "" {
 		b.admin = filepath.Join(b.dir, "admin")
 		b.progress("building admin")
@@ -143,7 +143,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	problem("throughput", b.throughput(ctx, r, clients, windows, o.profile))
 	if o.journal > 0 && ctx.Err() == nil {
-		r.Recovery, err = b.recover(ctx, o.journal<<20)
+		r.Recovery, err = b.fromJournal(ctx, o.journal<<20)
 		problem("recovery", err)
 	}
 	r.print(os.Stdout)

@@ -31,9 +31,10 @@ type process struct {
 	tail []string   // its last lines
 }
 
-// startProcess starts a program and waits until it prints a line with that text, which it returns.
+// startProcess starts a program and waits until it prints a line with that text, which it returns. The
+// program outlives ctx: stop ends it in order.
 func startProcess(ctx context.Context, name string, env []string, text string, program string, args ...string) (*process, string, error) {
-	p := &process{name: name, cmd: exec.Command(program, args...), done: make(chan struct{})}
+	p := &process{name: name, cmd: exec.CommandContext(context.WithoutCancel(ctx), program, args...), done: make(chan struct{})}
 	p.cmd.Env = env
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r, w := io.Pipe()

@@ -31,15 +31,15 @@ type recovery struct {
 // fillers is how many kiosks append at the same time; they share each sync of the journal.
 const fillers = 4096
 
-// recover measures a start of admin on a folder whose journal holds so many bytes of payload.
-func (b *bench) recover(ctx context.Context, bytes int64) (*recovery, error) {
+// fromJournal measures a start of admin on a folder whose journal holds so many bytes of payload.
+func (b *bench) fromJournal(ctx context.Context, bytes int64) (*recovery, error) {
 	const kiosks = 200
 	data := filepath.Join(b.dir, "recovery")
 	p, err := startPlatform(ctx, b.admin, data)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.awaitReady(ctx); err == nil {
+	if err = p.awaitReady(ctx); err == nil {
 		_, err = p.enroll(ctx, kiosks)
 	}
 	p.stop()

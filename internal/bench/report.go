@@ -72,16 +72,16 @@ func (r *report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "target\tclients\twindow\tacknowledged/s\tratio\tstored/s\tratio\tcaught up after s\tCPU µs/msg\tgenerator µs/msg\tp50 ms\tp99 ms\t")
 	for _, row := range r.Throughput {
-		col := func(format string, of func(round) float64) string { return fmt.Sprintf(format, median(row.Rounds, of)) }
+		col := func(of func(round) float64) string { return fmt.Sprintf("%.1f", median(row.Rounds, of)) }
 		ratio, stored, storedRatio, catchUp := "", "", "", ""
 		if row.Target != targetBare {
 			ratio, storedRatio = fmt.Sprintf("%.2f", row.Ratio), fmt.Sprintf("%.2f", row.StoredRatio)
-			stored, catchUp = spread(row.Rounds, func(r round) float64 { return r.Stored }), col("%.1f", func(r round) float64 { return r.CatchUp })
+			stored, catchUp = spread(row.Rounds, func(r round) float64 { return r.Stored }), col(func(r round) float64 { return r.CatchUp })
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", row.Target, row.Clients, row.Window,
 			spread(row.Rounds, func(r round) float64 { return r.Acked }), ratio, stored, storedRatio, catchUp,
-			col("%.1f", func(r round) float64 { return r.CPUMicros }), col("%.1f", func(r round) float64 { return r.ClientMicros }),
-			col("%.1f", func(r round) float64 { return r.P50Millis }), col("%.1f", func(r round) float64 { return r.P99Millis }))
+			col(func(r round) float64 { return r.CPUMicros }), col(func(r round) float64 { return r.ClientMicros }),
+			col(func(r round) float64 { return r.P50Millis }), col(func(r round) float64 { return r.P99Millis }))
 	}
 	_ = t.Flush()
 	for _, name := range []string{targetBare, targetAdmin} {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func newSmallDisk(t *testing.T, size string) *smallDisk {
 		unshare, nsenter = append(unshare, "-r"), append(nsenter, "-U", "--preserve-credentials")
 	}
 	script := `mount -t tmpfs -o size="$1",mode=0700 tmpfs "$2" && echo ready && exec cat`
-	line := append(unshare, "sh", "-c", script, "sh", size, d.dir)
+	line := slices.Concat(unshare, []string{"sh", "-c", script, "sh", size, d.dir})
 	holder := exec.Command(line[0], line[1:]...)
 	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := holder.StdinPipe() // cat ends with it
@@ -65,7 +66,7 @@ func newSmallDisk(t *testing.T, size string) *smallDisk {
 	}
 	pid := strconv.Itoa(holder.Process.Pid)
 	d.root = filepath.Join("/proc", pid, "root")
-	d.enter = append(nsenter, "-t", pid, "--")
+	d.enter = slices.Concat(nsenter, []string{"-t", pid, "--"})
 	return d
 }
 

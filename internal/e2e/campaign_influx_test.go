@@ -95,6 +95,13 @@ func TestAnInfluxDBThatGoesAwayDelaysOnlyTheTimeSeries(t *testing.T) {
 	p.holdToAcknowledged(t, sentBy(clients))
 }
 
+// influxAnswer is an answer of InfluxDB.
+type influxAnswer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
 // faultProxy stands in front of InfluxDB and does to writes what fault says.
 type faultProxy struct {
 	*httptest.Server
@@ -102,7 +109,7 @@ type faultProxy struct {
 	hits   atomic.Int64 // writes that met the fault
 
 	mu    sync.Mutex // guards fault
-	fault func(w http.ResponseWriter, forward func() *http.Response)
+	fault func(w http.ResponseWriter, forward func() *influxAnswer)
 }
 
 func newFaultProxy(t *testing.T, target string) *faultProxy {
@@ -113,7 +120,7 @@ func newFaultProxy(t *testing.T, target string) *faultProxy {
 	return f
 }
 
-func (f *faultProxy) set(fault func(w http.ResponseWriter, forward func() *http.Response)) {
+func (f *faultProxy) set(fault func(w http.ResponseWriter, forward func() *influxAnswer)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fault = fault
@@ -128,7 +135,7 @@ func (f *faultProxy) serve(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	fault := f.fault
 	f.mu.Unlock()
-	forward := func() *http.Response {
+	forward := func() *influxAnswer {
 		req, err := http.NewRequestWithContext(r.Context(), r.Method, f.target+r.URL.RequestURI(), bytes.NewReader(body))
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -138,7 +145,12 @@ func (f *faultProxy) serve(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		return res
+		defer res.Body.Close()
+		answer := &influxAnswer{status: res.StatusCode, header: res.Header}
+		if answer.body, err = io.ReadAll(res.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		return answer
 	}
 	if fault != nil && strings.HasSuffix(r.URL.Path, "/write") {
 		f.hits.Add(1)
@@ -149,17 +161,16 @@ func (f *faultProxy) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // pass hands an answer on.
-func pass(w http.ResponseWriter, res *http.Response) {
-	defer res.Body.Close()
-	for name, values := range res.Header {
+func pass(w http.ResponseWriter, a *influxAnswer) {
+	for name, values := range a.header {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(res.StatusCode)
-	_, _ = io.Copy(w, res.Body)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
 }
 
-func refusing(status int) func(http.ResponseWriter, func() *http.Response) {
-	return func(w http.ResponseWriter, _ func() *http.Response) {
+func refusing(status int) func(http.ResponseWriter, func() *influxAnswer) {
+	return func(w http.ResponseWriter, _ func() *influxAnswer) {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, `{"error":"not now"}`, status)
 	}
@@ -172,24 +183,24 @@ func TestAFaultyWayToInfluxDBLosesNothing(t *testing.T) {
 	p, clients, stop := onInfluxDB(t, proxy.URL)
 	for _, tt := range []struct {
 		name  string
-		fault func(w http.ResponseWriter, forward func() *http.Response)
+		fault func(w http.ResponseWriter, forward func() *influxAnswer)
 	}{
-		{"answers after 2 s", func(w http.ResponseWriter, forward func() *http.Response) {
+		{"answers after 2 s", func(w http.ResponseWriter, forward func() *influxAnswer) {
 			time.Sleep(2 * time.Second) // the fault itself
 			pass(w, forward())
 		}},
 		{"too many requests", refusing(http.StatusTooManyRequests)},
 		{"unavailable", refusing(http.StatusServiceUnavailable)},
-		{"cut after it has stored the batch", func(w http.ResponseWriter, forward func() *http.Response) {
-			_ = forward().Body.Close()
+		{"cut after it has stored the batch", func(w http.ResponseWriter, forward func() *influxAnswer) {
+			forward()
 			w.Header().Set("Content-Length", "100")
 			w.WriteHeader(http.StatusOK)
 			_, _ = w.Write([]byte("{")) // a piece of the answer
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}},
-		{"cut before any answer", func(_ http.ResponseWriter, forward func() *http.Response) {
-			_ = forward().Body.Close()
+		{"cut before any answer", func(_ http.ResponseWriter, forward func() *influxAnswer) {
+			forward()
 			panic(http.ErrAbortHandler)
 		}},
 	} {
