@@ -78,6 +78,7 @@ type Journal struct {
 	mu       sync.Mutex
 	pending  *batch     // what the next flush takes
 	room     *sync.Cond // a flush has taken what was pending
+	spare    [][]byte   // memory of parts that were written, to be used again
 	flushing bool
 	closed   bool
 	flushes  sync.WaitGroup
@@ -119,10 +120,10 @@ const maxBatch = 8 << 20
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
-// add takes a record in and returns its index.
-func (b *batch) add(record []byte) (index uint64) {
+// add takes a record in and returns its index; room gives memory for another part.
+func (b *batch) add(record []byte, room func() []byte) (index uint64) {
 	if n := len(b.parts); n == 0 || len(b.parts[n-1].records) >= blockBytes {
-		b.parts = append(b.parts, part{})
+		b.parts = append(b.parts, part{records: room()})
 	}
 	p := &b.parts[len(b.parts)-1]
 	p.records = appendRecord(p.records, record)
@@ -130,6 +131,30 @@ func (b *batch) add(record []byte) (index uint64) {
 	b.size += len(record)
 	b.count++
 	return b.count - 1
+}
+
+// maxSpare bounds the parts whose memory is kept: those of the batch that is written and of the next.
+const maxSpare = 4
+
+// takeSpare returns memory for a part. The lock is held.
+func (j *Journal) takeSpare() []byte {
+	n := len(j.spare)
+	if n == 0 {
+		return nil
+	}
+	room := j.spare[n-1]
+	j.spare = j.spare[:n-1]
+	return room
+}
+
+// keepSpare takes the memory of a batch that was written. The lock is held.
+func (j *Journal) keepSpare(b *batch) {
+	for i := range b.parts {
+		if room := b.parts[i].records; len(j.spare) < maxSpare && cap(room) <= 2*blockBytes {
+			j.spare = append(j.spare, room[:0])
+		}
+	}
+	b.parts = nil
 }
 
 // Open opens the journal in a folder, making it if needed. A torn write at the end, from a crash in the
@@ -224,7 +249,7 @@ func (j *Journal) Append(record []byte) (number uint64, err error) {
 		return 0, ErrClosed
 	}
 	b := j.pending
-	index := b.add(record)
+	index := b.add(record, j.takeSpare)
 	if !j.flushing {
 		j.flushing = true
 		j.flushes.Go(j.flush)
@@ -271,6 +296,7 @@ func (j *Journal) flush() {
 
 		b.first, b.err = first, j.write(b, first)
 		j.mu.Lock()
+		j.keepSpare(b)
 		j.refusal = b.err
 		if b.err == nil {
 			j.commits++
