@@ -17,6 +17,10 @@ type conflicts struct {
 	store  Series
 	seed   maphash.Seed
 	kiosks map[string]*recent
+
+	// Memory that is used again for each batch.
+	verdicts []verdict
+	hashes   []uint64
 }
 
 // recentReadings is how many readings of a kiosk are remembered: enough for what is sent again after a
@@ -49,12 +53,13 @@ const (
 	isConflict
 )
 
-// judge returns a verdict for each reading; those of one kiosk stand in the order in which they came.
-// An error means that the store does not answer.
+// judge returns a verdict for each reading, good until the next call; those of one kiosk stand in the order
+// in which they came. An error means that the store does not answer.
 func (c *conflicts) judge(ctx context.Context, readings []fleet.Reading) ([]verdict, error) {
-	verdicts := make([]verdict, len(readings))
+	c.verdicts = append(c.verdicts[:0], make([]verdict, len(readings))...)
+	c.hashes = append(c.hashes[:0], make([]uint64, len(readings))...)
+	verdicts, hashes := c.verdicts, c.hashes
 	var late, first []int // readings that only the store can judge
-	hashes := make([]uint64, len(readings))
 	for i := range readings {
 		r := &readings[i]
 		if len(r.Values) == 0 {

@@ -27,7 +27,8 @@ type consumer struct {
 	name    string
 	reader  *journal.Reader
 	log     *slog.Logger
-	kept    payloads
+	kept    payloads      // of the batch at hand
+	batch   []record      // its memory
 	company time.Duration // how long a first record waits for a batch to fill up, 0: not at all
 	// work does a batch. errRewind sends the consumer back to the oldest record; any other error means
 	// that the batch is to come again at the next start, and ends the consumer.
@@ -205,7 +206,7 @@ func (w *workOff) commit(ctx context.Context) error {
 var errEnded = errors.New("worked off")
 
 // take waits for a record, until that time unless it is zero, and collects what else is there. A last of
-// 0 means that none came.
+// 0 means that none came. The batch is good until the next call.
 func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []record, last uint64, err error) {
 	waiting := ctx
 	if !until.IsZero() {
@@ -213,6 +214,9 @@ func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []rec
 		waiting, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
+	c.kept.reset()
+	batch = c.batch[:0]
+	defer func() { c.batch = batch }()
 	for len(batch) < batchRecords {
 		wait := waiting
 		if last > 0 || ctx.Err() != nil {
@@ -235,7 +239,7 @@ func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []rec
 			break // what was read is worked on first; the error comes again
 		}
 		if err != nil {
-			return nil, 0, err
+			return batch, 0, err
 		}
 		first := last == 0
 		last = number
@@ -251,7 +255,7 @@ func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []rec
 		}
 	}
 	if last == 0 {
-		return nil, 0, errEnded
+		return batch, 0, errEnded
 	}
 	return batch, last, nil
 }

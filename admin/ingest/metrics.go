@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/admin/ingest/journal"
 )
 
 type metrics struct {
@@ -42,6 +43,13 @@ func newMetrics(in *Ingest, reg prometheus.Registerer) *metrics {
 		rewinds:        counter("store_rewinds_total", "Times that the whole journal was appended again, because the time-series store had lost something."),
 	}
 	if reg != nil {
+		count := func(n, help string, value func(journal.Stats) float64) prometheus.Collector {
+			return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "kioskfleet_journal_" + n, Help: help}, func() float64 { return value(in.cfg.Journal.Stats()) })
+		}
+		reg.MustRegister(
+			count("commits_total", "Commits of the journal; each is one write and one sync for all who wait.", func(s journal.Stats) float64 { return float64(s.Commits) }),
+			count("commit_seconds_total", "Time that commits took.", func(s journal.Stats) float64 { return s.CommitTime.Seconds() }),
+		)
 		reg.MustRegister(m.messages, m.refused, m.readings, m.deadLetters, m.lettersDropped, m.stored, m.repeated, m.retries, m.rewinds, m.newsLost, &journalCollector{
 			status:    in.Status,
 			behind:    prometheus.NewDesc("kioskfleet_journal_behind_records", "Records of the journal that a consumer has not worked off.", []string{"consumer"}, nil),

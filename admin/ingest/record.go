@@ -81,26 +81,34 @@ func decodeRecord(buf []byte) (record, error) {
 	return r, nil
 }
 
-// payloads copies payloads that are needed for longer than the journal's reader lends them, many into one
-// piece of memory. Nothing is ever written over: a piece lives as long as something in it is in use.
+// payloads copies payloads that are needed for longer than the journal's reader lends them: for the time
+// of a batch.
 type payloads struct {
-	free []byte
+	chunks [][]byte // used again for each batch
+	n      int      // chunks in use
 }
 
 const payloadsBytes = 64 << 10
 
+// keep returns a copy that is good until the next reset.
 func (p *payloads) keep(payload []byte) []byte {
 	if len(payload) > payloadsBytes/8 {
 		return bytes.Clone(payload)
 	}
-	if len(payload) > len(p.free) {
-		p.free = make([]byte, payloadsBytes)
+	if p.n == 0 || len(p.chunks[p.n-1])+len(payload) > payloadsBytes {
+		if p.n++; p.n > len(p.chunks) {
+			p.chunks = append(p.chunks, make([]byte, 0, payloadsBytes))
+		}
+		p.chunks[p.n-1] = p.chunks[p.n-1][:0]
 	}
-	n := copy(p.free, payload)
-	kept := p.free[:n:n]
-	p.free = p.free[n:]
-	return kept
+	chunk := &p.chunks[p.n-1]
+	start := len(*chunk)
+	*chunk = append(*chunk, payload...)
+	return (*chunk)[start:len(*chunk):len(*chunk)]
 }
+
+// reset takes everything back.
+func (p *payloads) reset() { p.n = 0 }
 
 func connectionRecord(e fleet.ConnectionEvent) record {
 	r := record{kind: kindDisconnected, at: e.At, serial: e.Serial, connection: e.ConnectionID}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"kioskfleet/admin/fleet"
@@ -24,6 +25,10 @@ const (
 type seriesSide struct {
 	in        *Ingest
 	conflicts *conflicts
+
+	// Memory that is used again for each batch.
+	readings []fleet.Reading
+	of       []*record // the record of each reading
 }
 
 func newSeriesSide(in *Ingest) *seriesSide {
@@ -42,8 +47,8 @@ func (s *seriesSide) checkpoint(ctx context.Context) error {
 // work stores a batch. Its dead letters are on disk when work returns nil, its readings after the next
 // checkpoint.
 func (s *seriesSide) work(ctx context.Context, batch []record) error {
-	readings := make([]fleet.Reading, 0, len(batch))
-	of := make([]*record, 0, len(batch)) // the record of each reading
+	readings, of := s.readings[:0], s.of[:0]
+	defer func() { s.readings, s.of = readings, of }()
 	for i := range batch {
 		r := &batch[i]
 		if r.kind != kindMessage || r.channel != protocol.ChannelTelemetry {
@@ -141,7 +146,9 @@ func (s *seriesSide) keepConflictsOut(ctx context.Context, readings []fleet.Read
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	fresh, records = readings[:0:0], of[:0:0]
+	if !slices.ContainsFunc(verdicts, func(v verdict) bool { return v != isNew }) {
+		return readings, of, nil, nil
+	}
 	for i, v := range verdicts {
 		switch v {
 		case isNew:

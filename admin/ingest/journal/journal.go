@@ -78,6 +78,7 @@ type Journal struct {
 	mu       sync.Mutex
 	pending  *batch     // what the next flush takes
 	room     *sync.Cond // a flush has taken what was pending
+	spare    [][]byte   // memory of parts that were written, to be used again
 	flushing bool
 	closed   bool
 	flushes  sync.WaitGroup
@@ -91,6 +92,8 @@ type Journal struct {
 	grown    chan struct{}
 	readers  map[string]*Reader
 	refusal  error // of the latest flush, nil when it succeeded
+	commits  uint64
+	spent    time.Duration // on all commits
 
 	spaceChecked time.Time
 	spaceLeft    bool
@@ -117,10 +120,10 @@ const maxBatch = 8 << 20
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
-// add takes a record in and returns its index.
-func (b *batch) add(record []byte) (index uint64) {
+// add takes a record in and returns its index; room gives memory for another part.
+func (b *batch) add(record []byte, room func() []byte) (index uint64) {
 	if n := len(b.parts); n == 0 || len(b.parts[n-1].records) >= blockBytes {
-		b.parts = append(b.parts, part{})
+		b.parts = append(b.parts, part{records: room()})
 	}
 	p := &b.parts[len(b.parts)-1]
 	p.records = appendRecord(p.records, record)
@@ -128,6 +131,30 @@ func (b *batch) add(record []byte) (index uint64) {
 	b.size += len(record)
 	b.count++
 	return b.count - 1
+}
+
+// maxSpare bounds the parts whose memory is kept: those of the batch that is written and of the next.
+const maxSpare = 4
+
+// takeSpare returns memory for a part. The lock is held.
+func (j *Journal) takeSpare() []byte {
+	n := len(j.spare)
+	if n == 0 {
+		return nil
+	}
+	room := j.spare[n-1]
+	j.spare = j.spare[:n-1]
+	return room
+}
+
+// keepSpare takes the memory of a batch that was written. The lock is held.
+func (j *Journal) keepSpare(b *batch) {
+	for i := range b.parts {
+		if room := b.parts[i].records; len(j.spare) < maxSpare && cap(room) <= 2*blockBytes {
+			j.spare = append(j.spare, room[:0])
+		}
+	}
+	b.parts = nil
 }
 
 // Open opens the journal in a folder, making it if needed. A torn write at the end, from a crash in the
@@ -222,7 +249,7 @@ func (j *Journal) Append(record []byte) (number uint64, err error) {
 		return 0, ErrClosed
 	}
 	b := j.pending
-	index := b.add(record)
+	index := b.add(record, j.takeSpare)
 	if !j.flushing {
 		j.flushing = true
 		j.flushes.Go(j.flush)
@@ -235,9 +262,26 @@ func (j *Journal) Append(record []byte) (number uint64, err error) {
 	return b.first + index, nil
 }
 
+const (
+	// gatherFor is the least time between two commits while records come so fast that many share each: a
+	// commit costs the same for one as for a hundred.
+	gatherFor = time.Millisecond
+	// gatherFrom is how many records the latest commit must have had for that.
+	gatherFrom = 4
+)
+
+// gather waits a moment when that lets many more records share the next commit.
+func (j *Journal) gather(latest uint64, since time.Time) {
+	took := time.Since(since)
+	if latest >= gatherFrom && took < gatherFor {
+		time.Sleep(gatherFor - took)
+	}
+}
+
 // flush writes batches until nothing waits.
 func (j *Journal) flush() {
 	for {
+		began := time.Now()
 		j.mu.Lock()
 		b := j.pending
 		if b.count == 0 {
@@ -252,8 +296,11 @@ func (j *Journal) flush() {
 
 		b.first, b.err = first, j.write(b, first)
 		j.mu.Lock()
+		j.keepSpare(b)
 		j.refusal = b.err
 		if b.err == nil {
+			j.commits++
+			j.spent += time.Since(began)
 			j.next += b.count
 			s := j.segments[len(j.segments)-1]
 			s.count, s.written, s.lastAt = j.next-s.first, j.end, time.Now()
@@ -262,6 +309,7 @@ func (j *Journal) flush() {
 		}
 		j.mu.Unlock()
 		close(b.done)
+		j.gather(b.count, began)
 	}
 }
 
@@ -416,13 +464,15 @@ type Stats struct {
 	MaxBytes    int64             // allowed
 	Behind      map[string]uint64 // records that each reader has not committed
 	Refusal     error             // why the latest append was refused; nil when it was taken
+	Commits     uint64            // since the journal was opened
+	CommitTime  time.Duration     // of all of them
 }
 
 // Stats returns the journal's present state.
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	s := Stats{First: j.next, Next: j.next, Bytes: j.bytes(), MaxBytes: j.cfg.MaxBytes, Behind: map[string]uint64{}, Refusal: j.refusal}
+	s := Stats{First: j.next, Next: j.next, Bytes: j.bytes(), MaxBytes: j.cfg.MaxBytes, Behind: map[string]uint64{}, Refusal: j.refusal, Commits: j.commits, CommitTime: j.spent}
 	if len(j.segments) > 0 {
 		s.First = j.segments[0].first
 	}
