@@ -146,7 +146,7 @@ func judge(r *fleet.Reading, n node, window time.Duration) bool {
 	fields, groups := 0, 0
 	for i, name := range n.names {
 		m := n.members[i]
-		ok := true
+		var ok bool
 		switch name {
 		case "timestamp":
 			at, ok = oracleTime(m.text)

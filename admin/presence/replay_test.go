@@ -32,8 +32,9 @@ func history(random *rand.Rand, n int) []told {
 				t.Connection(fleet.ConnectionEvent{Serial: serial, ConnectionID: fmt.Sprint(i), Connected: true, At: now, Source: s})
 			})
 		case 1:
+			gone := i - random.IntN(3) // some that never came, some that others have
 			all = append(all, func(t *Tracker, s fleet.Source) {
-				t.Connection(fleet.ConnectionEvent{Serial: serial, ConnectionID: fmt.Sprint(i - random.IntN(1)), At: now, Source: s})
+				t.Connection(fleet.ConnectionEvent{Serial: serial, ConnectionID: fmt.Sprint(gone), At: now, Source: s})
 			})
 		case 2:
 			all = append(all, func(t *Tracker, s fleet.Source) {

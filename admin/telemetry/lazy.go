@@ -93,7 +93,7 @@ func (l *Lazy) tryToOpen(ctx context.Context, first bool) (Store, error) {
 			return store, nil
 		}
 		if ctx.Err() != nil {
-			return nil, nil
+			return nil, nil //nolint:nilerr // the end was asked for
 		}
 		var later *RetryAfterError
 		if isLater := errors.As(err, &later); !isLater && first {

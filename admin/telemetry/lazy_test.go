@@ -181,7 +181,7 @@ func (f *fragile) Check() error {
 // run runs a lazy store over the given ones, one after the other; each opening takes a second.
 func run(t *testing.T, stores ...*fragile) *Lazy {
 	t.Helper()
-	lazy := NewLazy(func(ctx context.Context) (Store, error) {
+	lazy := NewLazy(func(context.Context) (Store, error) {
 		time.Sleep(time.Second)
 		if len(stores) == 0 {
 			return nil, &RetryAfterError{Err: errors.New("no more")}

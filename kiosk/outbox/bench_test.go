@@ -88,7 +88,7 @@ func BenchmarkRecovery(b *testing.B) {
 				b.Fatal(err)
 			}
 			clear(list)
-			l = nil
+			l = nil //nolint:wastedassign // its memory is not to be measured
 			before := heap()
 			for b.Loop() {
 				var err error
@@ -101,7 +101,7 @@ func BenchmarkRecovery(b *testing.B) {
 				if err := l.Close(); err != nil {
 					b.Fatal(err)
 				}
-				l = nil
+				l = nil //nolint:wastedassign // as above
 				b.StartTimer()
 			}
 		})

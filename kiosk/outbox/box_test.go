@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -338,16 +339,16 @@ func TestAClosedOutboxSaysSo(t *testing.T) {
 	if err := b.log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Add(reading(2)); err != ErrClosed {
+	if err := b.Add(reading(2)); !errors.Is(err, ErrClosed) {
 		t.Errorf("Add: %v", err)
 	}
-	if err := b.Done(batch); err != ErrClosed {
+	if err := b.Done(batch); !errors.Is(err, ErrClosed) {
 		t.Errorf("Done: %v", err)
 	}
 	if _, ok := b.Next(); ok {
 		t.Error("Next has something")
 	}
-	if _, err := b.log.Box("K-9", Limits{}); err != ErrClosed {
+	if _, err := b.log.Box("K-9", Limits{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Box: %v", err)
 	}
 	if err := b.log.Close(); err != nil {

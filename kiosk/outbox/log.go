@@ -150,7 +150,7 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-pause.C:
 		}
 		l.mu.Lock()
-		l.flush()
+		_ = l.flush() // logged there, and tried again
 		l.mu.Unlock()
 		l.tidy()
 		if time.Since(synced) >= syncInterval {

@@ -38,7 +38,7 @@ func (l *Log) recover() error {
 		}
 		l.segments = append(l.segments, s)
 		data = slices.Grow(data[:0], int(s.size))[:s.size]
-		if n, err := s.file.ReadAt(data, 0); err != nil && !(errors.Is(err, io.EOF) && n == len(data)) {
+		if n, err := s.file.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || n != len(data)) {
 			return fmt.Errorf("read %s: %w", s.path, err)
 		}
 		end, err := scan(data, func(r *record, offset int64, size int) {
@@ -90,7 +90,7 @@ func (k *found) add(r *record, s *segment, offset int64, size int) {
 	k.mark = max(k.mark, r.mark, r.to)
 	switch r.kind {
 	case kindReading:
-		session := ""
+		var session string
 		if n := len(k.readings); n > 0 && k.readings[n-1].name == string(r.session) {
 			session = k.readings[n-1].name // one string for the whole session
 		} else {

@@ -116,7 +116,7 @@ func scan(data []byte, yield func(r *record, offset int64, size int)) (end int64
 	at := len(segmentMagic)
 	var r record // one for all: yield makes it escape
 	for at < len(data) {
-		size := 0
+		var size int
 		if r, size, err = decodeRecord(data[at:]); err != nil {
 			return int64(at), err
 		}

@@ -64,7 +64,7 @@ const copyChunk = 256 << 10
 // disk: afterwards the segment may be deleted.
 func (l *Log) compact(s *segment) error {
 	data := make([]byte, s.size)
-	if n, err := s.file.ReadAt(data, 0); err != nil && !(errors.Is(err, io.EOF) && n == len(data)) {
+	if n, err := s.file.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || n != len(data)) {
 		return fmt.Errorf("read %s: %w", s.path, err)
 	}
 	var chunk []*copied
