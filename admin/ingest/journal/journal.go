@@ -83,7 +83,8 @@ type Journal struct {
 	closed   bool
 	flushes  sync.WaitGroup
 
-	// The flush that runs owns file, end and block; everything else here is guarded by mu.
+	// The flush that runs owns traffic, file, end and block; everything else here is guarded by mu.
+	traffic  traffic
 	file     *os.File   // newest segment, nil before the first append and after a failure
 	end      int64      // where the next block goes in it
 	block    []byte     // what is written next
@@ -262,38 +263,26 @@ func (j *Journal) Append(record []byte) (number uint64, err error) {
 	return b.first + index, nil
 }
 
-const (
-	// gatherFor is the least time between two commits while records come so fast that many share each: a
-	// commit costs the same for one as for a hundred.
-	gatherFor = time.Millisecond
-	// gatherFrom is how many records the latest commit must have had for that.
-	gatherFrom = 4
-)
-
-// gather waits a moment when that lets many more records share the next commit.
-func (j *Journal) gather(latest uint64, since time.Time) {
-	took := time.Since(since)
-	if latest >= gatherFrom && took < gatherFor {
-		time.Sleep(gatherFor - took)
-	}
-}
-
 // flush writes batches until nothing waits.
 func (j *Journal) flush() {
 	for {
-		began := time.Now()
 		j.mu.Lock()
-		b := j.pending
-		if b.count == 0 {
+		if j.pending.count == 0 {
 			j.flushing = false
 			j.mu.Unlock()
 			return
 		}
+		j.mu.Unlock()
+		gathered := j.gather()
+		j.mu.Lock()
+		b := j.pending
 		j.pending = newBatch()
 		j.room.Broadcast()
 		first := j.next
 		j.mu.Unlock()
 
+		began := time.Now()
+		j.traffic.note(b.count, gathered, began)
 		b.first, b.err = first, j.write(b, first)
 		j.mu.Lock()
 		j.keepSpare(b)
@@ -309,7 +298,6 @@ func (j *Journal) flush() {
 		}
 		j.mu.Unlock()
 		close(b.done)
-		j.gather(b.count, began)
 	}
 }
 

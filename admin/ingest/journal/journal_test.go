@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -562,6 +563,33 @@ func BenchmarkAppend(b *testing.B) {
 			close(todo)
 			wg.Wait()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
+
+// Kiosks send by their own clocks, not when the last one was acknowledged.
+func BenchmarkAppendOpenLoop(b *testing.B) {
+	record := append(noise(250), bytes.Repeat([]byte("x"), 250)...)
+	for _, perSecond := range []int{500, 3000, 20_000} {
+		b.Run(fmt.Sprintf("rate=%d", perSecond), func(b *testing.B) {
+			j := open(b, Config{Dir: b.TempDir()})
+			var wg sync.WaitGroup
+			var waited atomic.Int64
+			began := time.Now()
+			for i := range b.N {
+				time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
+				wg.Go(func() {
+					sent := time.Now()
+					if _, err := j.Append(record); err != nil {
+						b.Error(err)
+					}
+					waited.Add(int64(time.Since(sent)))
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/float64(j.Stats().Commits), "records/commit")
+			b.ReportMetric(float64(waited.Load())/float64(b.N)/1e6, "ms/append")
+			b.ReportMetric(float64(j.segments[len(j.segments)-1].written)/float64(b.N), "B/record")
 		})
 	}
 }
