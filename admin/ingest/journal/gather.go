@@ -62,7 +62,8 @@ func (j *Journal) gather() (waited bool) {
 			return waited
 		}
 		before, waited = count, true
-		time.Sleep(gatherStep)
+		expected := time.Duration(float64(enough-count) / j.traffic.rate * float64(time.Second))
+		time.Sleep(min(expected, gatherStep))
 	}
 	return waited
 }
