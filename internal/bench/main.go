@@ -73,7 +73,7 @@ func parse(args []string) (options, []int, []int, error) {
 	flags.StringVar(&o.windows, "windows", "1,8", "readings in flight of each client")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each target under each load")
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "of a round")
-	flags.Int64Var(&o.journal, "journal-mb", 1024, "megabytes of readings in the journal for the recovery, 0 for none")
+	flags.Int64Var(&o.journal, "journal-mb", 1024, "megabytes of the journal on disk for the recovery, 0 for none")
 	flags.BoolVar(&o.profile, "profile", true, "profile admin under load")
 	flags.StringVar(&o.admin, "admin", "", "program to measure; default: built from this module")
 	if err := flags.Parse(args); err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -31,7 +33,7 @@ type recovery struct {
 // fillers is how many kiosks append at the same time; they share each sync of the journal.
 const fillers = 4096
 
-// fromJournal measures a start of admin on a folder whose journal holds so many bytes of payload.
+// fromJournal measures a start of admin on a folder whose journal takes so many bytes on disk.
 func (b *bench) fromJournal(ctx context.Context, bytes int64) (*recovery, error) {
 	const kiosks = 200
 	data := filepath.Join(b.dir, "recovery")
@@ -100,13 +102,14 @@ func fillJournal(ctx context.Context, data string, kiosks int, bytes int64, out 
 	if err != nil {
 		return err
 	}
-	begin := time.Now().Add(-time.Hour)
+	begin := time.Now().Add(-24 * time.Hour)
 	var next, written atomic.Int64
+	var full atomic.Bool
 	var wg sync.WaitGroup
 	errs := make(chan error, fillers)
 	for range fillers {
 		wg.Go(func() {
-			for ctx.Err() == nil && written.Load() < bytes {
+			for ctx.Err() == nil && !full.Load() {
 				n := int(next.Add(1) - 1)
 				payload, err := json.Marshal(readingOf(n%kiosks, n/kiosks, begin))
 				if err == nil {
@@ -117,6 +120,9 @@ func fillJournal(ctx context.Context, data string, kiosks int, bytes int64, out 
 					return
 				}
 				written.Add(int64(len(payload)))
+				if n%fillers == 0 && j.Stats().Bytes >= bytes {
+					full.Store(true)
+				}
 			}
 		})
 	}
@@ -132,18 +138,19 @@ func fillJournal(ctx context.Context, data string, kiosks int, bytes int64, out 
 
 func serialOf(kiosk int) string { return fmt.Sprintf("SIM-KIOSK-B%04d", kiosk) }
 
-// readingOf is a kiosk's n-th reading since begin; its values wander a little, as sensors do.
+// readingOf is a kiosk's n-th reading since begin. Its values are noise, which compresses less than what
+// sensors say.
 func readingOf(kiosk, n int, begin time.Time) protocol.Reading {
-	wander := float64((n*7+kiosk)%40) / 10
+	around := func(middle, width float64) float64 { return math.Round(10*(middle+width*(rand.Float64()-0.5))) / 10 }
 	return protocol.Reading{
 		Timestamp: begin.Add(time.Duration(n) * 100 * time.Millisecond).UTC().Truncate(time.Millisecond),
 		KioskID:   int64(kiosk + 1), Serial: serialOf(kiosk), Seq: uint64(n + 1), Session: "recovery", Status: protocol.StateOnline, ConfigVersion: 3,
-		Environmental: protocol.Group{"temperature": 20 + wander, "humidity": 40 + wander, "air_quality": 12},
-		Hardware:      protocol.Group{"cpu_temp": 50 + wander, "cpu_usage": 30 + wander, "ram_usage": 48, "disk_usage": 71},
+		Environmental: protocol.Group{"temperature": around(22, 8), "humidity": around(50, 20), "air_quality": around(20, 30)},
+		Hardware:      protocol.Group{"cpu_temp": around(55, 20), "cpu_usage": around(40, 60), "ram_usage": around(50, 10), "disk_usage": around(70, 2)},
 		Peripherals:   protocol.Group{"printer_status": "ready", "cash_acceptor": "ready", "card_reader": "ready"},
-		Location:      protocol.Group{"lat": -34.6037, "lng": -58.3816, "accuracy": 4.1},
-		Network:       protocol.Group{"latency": 38 + wander, "signal_strength": -61},
-		Custom:        protocol.Group{"paper_level": 62},
+		Location:      protocol.Group{"lat": -34.6037 + rand.Float64()/1e5, "lng": -58.3816 + rand.Float64()/1e5, "accuracy": around(4, 3)},
+		Network:       protocol.Group{"latency": around(60, 80), "signal_strength": math.Round(around(-61, 8))},
+		Custom:        protocol.Group{"paper_level": around(50, 100)},
 	}
 }
 
