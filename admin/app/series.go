@@ -72,6 +72,14 @@ type series struct{ *telemetry.Lazy }
 // Values implements ingest.Series.
 func (s series) Values(ctx context.Context, metric string, serials []string, from, to time.Time, found func(string, time.Time, float64)) error {
 	all, err := s.Lazy.Range(ctx, telemetry.Query{Metric: metric, Serials: serials, From: from, To: to})
+	if half := to.Sub(from) / 2; errors.Is(err, telemetry.ErrTooLarge) && half >= time.Millisecond {
+		// It is ingest that asks: it has no smaller question, and would ask this one for ever.
+		middle := from.Add(half).Truncate(time.Millisecond)
+		if err := s.Values(ctx, metric, serials, from, middle, found); err != nil {
+			return err
+		}
+		return s.Values(ctx, metric, serials, middle, to, found)
+	}
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 const (
 	// batchRecords bounds what a consumer works on at a time.
 	batchRecords = 2048
+	batchBytes   = 4 << 20
 	readPause    = time.Second
 )
 
@@ -217,7 +218,7 @@ func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []rec
 	c.kept.reset()
 	batch = c.batch[:0]
 	defer func() { c.batch = batch }()
-	for len(batch) < batchRecords {
+	for size := 0; len(batch) < batchRecords && size < batchBytes; {
 		wait := waiting
 		if last > 0 || ctx.Err() != nil {
 			if c.reader.Ready() == 0 {
@@ -243,6 +244,7 @@ func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []rec
 		}
 		first := last == 0
 		last = number
+		size += len(raw)
 		r, err := decodeRecord(raw)
 		if err != nil {
 			c.log.Error("journal record skipped", "consumer", c.name, "number", number, "error", err)

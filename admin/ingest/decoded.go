@@ -20,7 +20,6 @@ type decodedSlot struct {
 	mu       sync.Mutex // guards the rest
 	number   uint64     // of the record; 0: empty
 	readings []fleet.Reading
-	refused  []*refusal
 }
 
 // telemetry returns the readings of a record, complete with site and source, and what is refused of it.
@@ -28,22 +27,20 @@ func (d *decoded) telemetry(r *record) ([]fleet.Reading, []*refusal) {
 	slot := &d.slots[r.number%decodedRecords]
 	slot.mu.Lock()
 	if slot.number == r.number {
-		readings, refused := slot.readings, slot.refused
-		slot.number, slot.readings, slot.refused = 0, nil, nil // there are two of us, and both had it now
+		readings := slot.readings
+		slot.number, slot.readings = 0, nil // there are two of us, and both had it now
 		slot.mu.Unlock()
-		return readings, refused
+		return readings, nil
 	}
 	slot.mu.Unlock()
 	readings, refused := decodeReadings(r.serial, r.payload, r.at, d.in.cfg.Window)
 	for i := range readings {
 		readings[i].Site, readings[i].Source.Record = r.site, r.number
 	}
-	for _, why := range refused {
-		why.raw = append([]byte(nil), why.raw...) // the payload is lent
-	}
-	if len(readings) <= 1 { // many at once come late, and would fill the memory
+	// Many at once come late, and would fill the memory, as would refusals, each with its text.
+	if len(readings) <= 1 && len(refused) == 0 {
 		slot.mu.Lock()
-		slot.number, slot.readings, slot.refused = r.number, readings, refused
+		slot.number, slot.readings = r.number, readings
 		slot.mu.Unlock()
 	}
 	return readings, refused

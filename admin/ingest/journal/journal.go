@@ -197,7 +197,11 @@ func Open(cfg Config) (*Journal, error) {
 		cfg.Log.Error("journal has lost records that its readers had already", "first", j.next, "records", beyond-j.next)
 	}
 	if beyond > j.next {
-		// Numbers are never used twice. The next segment begins with the right one.
+		// Numbers are never used twice. The next segment begins with the right one, and readers pass over
+		// those that are gone.
+		if n := len(segments); n > 0 {
+			segments[n-1].count = beyond - segments[n-1].first
+		}
 		j.next = beyond
 		j.abandon()
 	}

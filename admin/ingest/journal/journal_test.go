@@ -333,6 +333,39 @@ func TestNumbersAreNeverUsedTwice(t *testing.T) {
 	}
 }
 
+func TestAReaderPassesOverRecordsThatTheDiskLost(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, Config{Dir: dir})
+	fast, slow := reader(t, j, "live"), reader(t, j, "timeseries")
+	for range 5 {
+		add(t, j, "x")
+	}
+	if err := errors.Join(fast.Commit(5), slow.Commit(2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, dir, func(b []byte) []byte { return b[:len(magic)+10] })
+	j = open(t, Config{Dir: dir})
+	got := make(chan string, 1)
+	slow = reader(t, j, "timeseries")
+	go func() {
+		record, number, err := slow.Next(t.Context())
+		got <- fmt.Sprint(string(record), number, err)
+	}()
+	time.Sleep(20 * time.Millisecond) // it looks for the lost ones before there is another
+	add(t, j, "new")
+	select {
+	case text := <-got:
+		if text != "new6 <nil>" {
+			t.Errorf("the reader gets %s", text)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("the reader looks for lost records for ever")
+	}
+}
+
 func TestAReaderGoesBackToTheOldestRecord(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, Config{Dir: dir})

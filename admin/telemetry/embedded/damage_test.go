@@ -176,6 +176,28 @@ func appendTo(t *testing.T, path, text string) {
 	}
 }
 
+func TestALossIsSaidUntilItIsMadeUpFor(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir})
+	for i := range 50 {
+		mustAppend(t, s, reading("K-1", time.Duration(i)*time.Second, float64(i)))
+	}
+	if err := errors.Join(s.Sync(t.Context()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	marked, _ := readMarks(dir)
+	garbage(t, filepath.Join(dir, "wal", marked["wal"].Segment)) // its repair leaves a whole page
+	for range 2 { // nobody appends before the restart
+		s = open(t, Config{Dir: dir})
+		if s.Lost() == "" {
+			t.Error("the loss is forgotten")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestADiskThatIsNearlyFullClosesTheStore(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir()})
 	if err := s.Check(); err != nil {

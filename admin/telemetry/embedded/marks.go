@@ -48,6 +48,13 @@ func (m marks) write(dir string) error {
 	return os.Rename(path+".tmp", path)
 }
 
+func (marks) remove(dir string) error {
+	if err := os.Remove(filepath.Join(dir, marksFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // missing says which log is shorter than its mark, or "".
 func (m marks) missing(dir string) string {
 	for _, log := range logs {

@@ -165,13 +165,23 @@ func Open(cfg Config) (_ *Store, err error) {
 const spaceRetry = time.Second
 
 // open opens the TSDB and finds out what it has lost.
-func (s *Store) open(cfg Config) error {
+func (s *Store) open(cfg Config) (err error) {
 	before, known := readMarks(cfg.Dir)
 	if !known {
 		s.lost = "it is new"
 	} else {
 		s.lost = before.missing(cfg.Dir) // now: opening and repairing fills files up
 	}
+	// A loss that is found now may be repaired, and not to be seen again, before anybody has made up for it.
+	// Until the next Sync there are marks only of a store that has lost nothing.
+	if err := before.remove(cfg.Dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil && known && s.lost == "" {
+			err = before.write(cfg.Dir)
+		}
+	}()
 	found, err := s.openTSDB(cfg)
 	if err != nil {
 		// What the TSDB cannot repair by itself is in the logs of its latest hours. Without them it has

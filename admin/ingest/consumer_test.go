@@ -1,0 +1,43 @@
+package ingest
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+	"time"
+
+	"kioskfleet/admin/ingest/journal"
+	"kioskfleet/internal/protocol"
+)
+
+// Backlogs come in large messages, from all kiosks at once after an outage.
+func TestABatchIsBoundedInBytes(t *testing.T) {
+	j, err := journal.Open(journal.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	r := record{kind: kindMessage, at: time.Now(), serial: "K-1", channel: protocol.ChannelTelemetry, payload: bytes.Repeat([]byte("x"), maxPayloadBytes)}
+	const records = 40
+	for range records {
+		if _, err := j.Append(r.encode(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader, err := j.Reader("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	c := &consumer{reader: reader, log: slog.New(slog.DiscardHandler)}
+	for seen := 0; seen < records; {
+		batch, _, err := c.take(t.Context(), t.Context(), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(batch)*maxPayloadBytes > batchBytes+maxPayloadBytes {
+			t.Fatalf("a batch of %d MB", len(batch)*maxPayloadBytes>>20)
+		}
+		seen += len(batch)
+	}
+}
