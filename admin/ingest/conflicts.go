@@ -12,7 +12,8 @@ import (
 
 // conflicts finds readings that no store can keep beside another one: two different readings of one kiosk
 // in the same millisecond. Readings that come in the order of their times cannot conflict, so only late
-// ones, and the first of each kiosk after a start, cost a question to the store.
+// ones, and the first of each kiosk after a start, cost a question to the store. It compares numbers:
+// readings with no metric in common, and those with texts only, do not conflict.
 type conflicts struct {
 	store  Series
 	seed   maphash.Seed
@@ -59,8 +60,29 @@ func (c *conflicts) judge(ctx context.Context, readings []fleet.Reading) ([]verd
 	c.verdicts = append(c.verdicts[:0], make([]verdict, len(readings))...)
 	c.hashes = append(c.hashes[:0], make([]uint64, len(readings))...)
 	verdicts, hashes := c.verdicts, c.hashes
-	var late, first []int // readings that only the store can judge
+	// Of a kiosk that was not heard of since the start only the store knows how new its newest reading is.
+	var first []int
 	for i := range readings {
+		r := &readings[i]
+		if len(r.Values) > 0 && c.kiosks[r.Serial] == nil {
+			c.kiosks[r.Serial] = newRecent(r.Time.UnixMilli(), c.hash(r))
+			first = append(first, i)
+		}
+	}
+	if err := c.judgeFirst(ctx, readings, first, verdicts); err != nil {
+		return nil, err
+	}
+	for _, i := range first {
+		if verdicts[i] == isConflict {
+			clear(c.kiosks[readings[i].Serial].ring[:]) // it is not stored: the one that is may come again
+		}
+	}
+	var late []int // readings that only the store can judge
+	for i := range readings {
+		if len(first) > 0 && first[0] == i {
+			first = first[1:]
+			continue
+		}
 		r := &readings[i]
 		if len(r.Values) == 0 {
 			continue
@@ -69,9 +91,6 @@ func (c *conflicts) judge(ctx context.Context, readings []fleet.Reading) ([]verd
 		hashes[i] = c.hash(r)
 		k := c.kiosks[r.Serial]
 		switch {
-		case k == nil:
-			c.kiosks[r.Serial] = newRecent(ms, hashes[i])
-			first = append(first, i)
 		case ms > k.newest:
 			k.push(ms, hashes[i])
 		default:
@@ -85,9 +104,6 @@ func (c *conflicts) judge(ctx context.Context, readings []fleet.Reading) ([]verd
 				late = append(late, i)
 			}
 		}
-	}
-	if err := c.judgeFirst(ctx, readings, first, verdicts); err != nil {
-		return nil, err
 	}
 	return verdicts, c.judgeLate(ctx, readings, late, hashes, verdicts)
 }
@@ -121,10 +137,11 @@ func (c *conflicts) hash(r *fleet.Reading) uint64 {
 	const prime = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 	h := maphash.String(c.seed, r.Session) ^ r.Seq*prime
 	for i := range r.Values {
-		h = (h ^ math.Float64bits(r.Values[i].Value) ^ uint64(len(r.Values[i].Metric))) * prime
+		h = (h ^ math.Float64bits(r.Values[i].Value) ^ maphash.String(c.seed, r.Values[i].Metric)) * prime
 		h ^= h >> 32
 	}
 	for i := range r.Texts {
+		h = (h ^ maphash.String(c.seed, r.Texts[i].Metric)) * prime
 		h = (h ^ maphash.String(c.seed, r.Texts[i].Text)) * prime
 	}
 	return h | 1
@@ -136,16 +153,16 @@ type span struct{ from, to int64 }
 func (s *span) include(ms int64) { s.from, s.to = min(s.from, ms), max(s.to, ms) }
 
 // nearby bounds the range in which the first readings of many kiosks are looked up together.
-const nearby = 10 * time.Minute
+const nearby = time.Minute
 
-// judgeFirst judges the first reading of each kiosk since the start: all of them together where they are
-// about as old, as live ones are.
+// judgeFirst judges the first reading of each kiosk since the start, all of them together where they are
+// about as old, as live ones are; and it learns which is the newest that the store has of each.
 func (c *conflicts) judgeFirst(ctx context.Context, readings []fleet.Reading, first []int, verdicts []verdict) error {
 	together := map[string][]int{} // by metric
 	for _, i := range first {
 		r := &readings[i]
 		if r.ReceivedAt.Sub(r.Time).Abs() > nearby {
-			if err := c.compare(ctx, readings, []int{i}, verdicts); err != nil {
+			if err := c.compare(ctx, readings, []int{i}, verdicts, true); err != nil {
 				return err
 			}
 			continue
@@ -154,7 +171,7 @@ func (c *conflicts) judgeFirst(ctx context.Context, readings []fleet.Reading, fi
 		together[metric] = append(together[metric], i)
 	}
 	for _, some := range together {
-		if err := c.compare(ctx, readings, some, verdicts); err != nil {
+		if err := c.compare(ctx, readings, some, verdicts, true); err != nil {
 			return err
 		}
 	}
@@ -185,7 +202,7 @@ func (c *conflicts) judgeLate(ctx context.Context, readings []fleet.Reading, lat
 		groups[k] = append(groups[k], i)
 	}
 	for _, some := range groups {
-		if err := c.compare(ctx, readings, some, verdicts); err != nil {
+		if err := c.compare(ctx, readings, some, verdicts, false); err != nil {
 			return err
 		}
 	}
@@ -193,11 +210,16 @@ func (c *conflicts) judgeLate(ctx context.Context, readings []fleet.Reading, lat
 }
 
 // compare asks the store for the first metric of the readings, which is the same for all, and then, for
-// those whose time it knows, for all their metrics.
-func (c *conflicts) compare(ctx context.Context, readings []fleet.Reading, some []int, verdicts []verdict) error {
-	stored, err := c.values(ctx, readings, some, readings[some[0]].Values[0].Metric)
+// those whose time it knows, for all their metrics. With ahead it asks for newer readings, too.
+func (c *conflicts) compare(ctx context.Context, readings []fleet.Reading, some []int, verdicts []verdict, ahead bool) error {
+	stored, err := c.values(ctx, readings, some, readings[some[0]].Values[0].Metric, ahead)
 	if err != nil || len(stored) == 0 {
 		return err
+	}
+	for at := range stored {
+		if k := c.kiosks[at.serial]; ahead && k != nil {
+			k.newest = max(k.newest, at.ms)
+		}
 	}
 	var hits []int
 	metrics := map[string]map[storedAt]float64{}
@@ -211,7 +233,7 @@ func (c *conflicts) compare(ctx context.Context, readings []fleet.Reading, some 
 		}
 	}
 	for metric := range metrics {
-		if metrics[metric], err = c.values(ctx, readings, hits, metric); err != nil {
+		if metrics[metric], err = c.values(ctx, readings, hits, metric, false); err != nil {
 			return err
 		}
 	}
@@ -238,7 +260,7 @@ type storedAt struct {
 func at(r *fleet.Reading) storedAt { return storedAt{r.Serial, r.Time.UnixMilli()} }
 
 // values returns what the store has of a metric around the times of some readings, of their kiosks.
-func (c *conflicts) values(ctx context.Context, readings []fleet.Reading, some []int, metric string) (map[storedAt]float64, error) {
+func (c *conflicts) values(ctx context.Context, readings []fleet.Reading, some []int, metric string, ahead bool) (map[storedAt]float64, error) {
 	if len(some) == 0 {
 		return nil, nil
 	}
@@ -248,6 +270,9 @@ func (c *conflicts) values(ctx context.Context, readings []fleet.Reading, some [
 	for _, i := range some {
 		r := &readings[i]
 		when.include(r.Time.UnixMilli())
+		if ahead {
+			when.include(max(r.ReceivedAt.UnixMilli(), r.Time.UnixMilli()) + maxFuture.Milliseconds())
+		}
 		if !known[r.Serial] {
 			known[r.Serial] = true
 			serials = append(serials, r.Serial)

@@ -109,24 +109,36 @@ func (c *consumer) run(ctx context.Context) error {
 		batch, last, err := c.take(ctx, work, w.nextCommit())
 		switch {
 		case errors.Is(err, errEnded):
-			return w.commit(context.WithoutCancel(ctx))
+			return w.finish(ctx)
+		case errors.Is(err, errNewer):
+			return fmt.Errorf("%s: %w", c.name, err)
 		case err != nil:
 			c.log.Error("journal cannot be read, trying again", "consumer", c.name, "error", err)
 			c.progress.stuck(err)
 			if !sleep(work, readPause) {
-				return w.commit(context.WithoutCancel(ctx))
+				return w.finish(ctx)
 			}
 		case last > 0:
 			if err := w.do(work, batch, last); err != nil {
 				if work.Err() != nil {
-					return w.commit(context.WithoutCancel(ctx)) // the grace is over; the rest is for the next start
+					return w.finish(ctx) // the grace is over; the rest is for the next start
 				}
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
 		w.commitIfDue(work)
 	}
-	return w.commit(context.WithoutCancel(ctx))
+	return w.finish(ctx)
+}
+
+// finish commits at the end. What cannot be committed comes again at the next start.
+func (w *workOff) finish(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishGrace)
+	defer cancel()
+	if err := w.commit(limited); err != nil {
+		w.log.Warn("the latest work comes again at the next start", "consumer", w.name, "error", err)
+	}
+	return nil
 }
 
 // workOff is how far one run of a consumer is.
@@ -134,6 +146,7 @@ type workOff struct {
 	*consumer
 	done, committed uint64 // numbers of records; 0: none in this run
 	lastCommit      time.Time
+	unkept          bool // a position was gone back to that is not on disk yet
 }
 
 // nextCommit is when a checkpoint is due; zero: there is nothing to be committed.
@@ -150,10 +163,7 @@ func (w *workOff) do(ctx context.Context, batch []record, last uint64) error {
 		w.progress.begin(batch[0])
 		err := w.consumer.work(ctx, batch)
 		if errors.Is(err, errRewind) {
-			if err := w.reader.Rewind(); err != nil {
-				w.log.Error("position not stored", "consumer", w.name, "error", err)
-			}
-			w.goneBack(batch[0].at)
+			w.rewind(batch[0].at)
 			return nil
 		}
 		if err != nil {
@@ -163,6 +173,15 @@ func (w *workOff) do(ctx context.Context, batch []record, last uint64) error {
 	}
 	w.done = last
 	return nil
+}
+
+// rewind goes back to the oldest record.
+func (w *workOff) rewind(at time.Time) {
+	err := w.reader.Rewind()
+	if w.unkept = err != nil; w.unkept {
+		w.log.Error("position not stored, trying again", "consumer", w.name, "error", err)
+	}
+	w.goneBack(at)
 }
 
 // goneBack notes that the reader stands at an earlier record.
@@ -176,6 +195,10 @@ func (w *workOff) commitIfDue(ctx context.Context) {
 		return
 	}
 	err := w.commit(ctx)
+	if errors.Is(err, errRewind) {
+		w.rewind(time.Now())
+		return
+	}
 	w.progress.stuck(err)
 	if err == nil || ctx.Err() != nil {
 		return
@@ -193,6 +216,13 @@ func (w *workOff) commit(ctx context.Context) error {
 		return nil
 	}
 	w.lastCommit = time.Now()
+	if w.unkept {
+		// Before anything is confirmed anew: a crash must find what was lost.
+		if err := w.reader.Keep(); err != nil {
+			return err
+		}
+		w.unkept = false
+	}
 	if err := w.checkpoint(ctx); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -246,6 +276,9 @@ func (c *consumer) take(ctx, work context.Context, until time.Time) (batch []rec
 		last = number
 		size += len(raw)
 		r, err := decodeRecord(raw)
+		if errors.Is(err, errNewer) {
+			return batch, 0, fmt.Errorf("record %d: %w", number, err)
+		}
 		if err != nil {
 			c.log.Error("journal record skipped", "consumer", c.name, "number", number, "error", err)
 			continue

@@ -3,6 +3,8 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -50,6 +52,12 @@ func TestConflictsAreSetAside(t *testing.T) {
 		"stored before":      {[]string{sample("K-1", 1, 1, 10)}, []string{sample("K-1", 1, 1, 10), sample("K-1", 2, 2, 20)}, "10 20", ""},
 		"another was stored before": {
 			[]string{sample("K-1", 1, 1, 10), sample("K-1", 2, 2, 20)}, []string{sample("K-1", 3, 2, 30), sample("K-1", 4, 1, 40), sample("K-1", 5, 3, 50)}, "50", "conflict conflict"},
+		"an old one first, then another was stored before": {
+			[]string{sample("K-1", 1, 1, 10), sample("K-1", 2, 20, 20)}, []string{sample("K-1", 3, 5, 30), sample("K-1", 4, 20, 40), sample("K-1", 5, 21, 50)}, "30 50", "conflict"},
+		"a conflict, then the stored one again": {
+			[]string{sample("K-1", 1, 1, 10)}, []string{sample("K-1", 3, 1, 30), sample("K-1", 1, 1, 10), sample("K-1", 4, 2, 40)}, "10 40", "conflict"},
+		"other metrics of as long names": {nil, []string{
+			sample("K-1", 1, 1, 10), strings.NewReplacer("cpu_temp", "cpu_time", "cpu_usage", "cpu_users").Replace(sample("K-1", 1, 1, 10))}, "10", "conflict"},
 		"another of the same first value": {
 			[]string{sample("K-1", 1, 1, 10)},
 			[]string{strings.Replace(sample("K-1", 3, 1, 10), `"cpu_usage":20`, `"cpu_usage":21`, 1)}, "", "conflict"},
@@ -258,6 +266,35 @@ func TestTheLastReadingsAreSyncedToo(t *testing.T) {
 	accept(t, in, "K-1", protocol.ChannelTelemetry, sample("K-1", 1, 1, 1))
 	r.await(t, "the sync", func() bool { return r.synced == 1 })
 	poll(t, "the position", func() bool { return in.cfg.Journal.Stats().Behind[consumerSeries] == 0 })
+	stop()
+}
+
+// Until the position that was gone back to is on disk, nothing new is confirmed.
+func TestARewindThatCannotBeStoredIsNotForgotten(t *testing.T) {
+	dir := t.TempDir()
+	r := newRecorder()
+	in, stop := begin(t, dir, r, nil)
+	for i := range 5 {
+		accept(t, in, "K-1", protocol.ChannelTelemetry, sample("K-1", i+1, i, float64(i)))
+	}
+	poll(t, "the position", func() bool { return in.cfg.Journal.Stats().Behind[consumerSeries] == 0 })
+	block := filepath.Join(dir, consumerSeries+".cursor.tmp") // the file cannot be written
+	if err := os.Mkdir(block, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.do(func() { r.stored, r.synced, r.fail = nil, 0, errLost })
+	accept(t, in, "K-1", protocol.ChannelTelemetry, sample("K-1", 6, 6, 6))
+	r.await(t, "everything again", func() bool { return len(r.stored) >= 6 })
+	poll(t, "the problem to show", func() bool { return in.Status().Consumers[1].Problem != "" })
+	r.mu.Lock()
+	if r.synced != 0 {
+		t.Error("a sync was asked for before the position was stored")
+	}
+	r.mu.Unlock()
+	if err := os.Remove(block); err != nil {
+		t.Fatal(err)
+	}
+	r.await(t, "the sync", func() bool { return r.synced >= 6 })
 	stop()
 }
 

@@ -49,6 +49,9 @@ func (r *record) encode(buf []byte) []byte {
 	return append(buf, r.payload...)
 }
 
+// errNewer ends a consumer: to pass over what was acknowledged would lose it.
+var errNewer = errors.New("the journal holds what only a newer version of the program knows: run that, or move the journal away")
+
 var errShortRecord = errors.New("journal record ends early")
 
 // decodeRecord reads a record. Its payload is part of buf, and good for as long as that is; its texts
@@ -76,7 +79,7 @@ func decodeRecord(buf []byte) (record, error) {
 	r.serial, r.site, r.connection, r.channel = texts[0], texts[1], texts[2], protocol.Channel(texts[3])
 	r.payload = buf
 	if r.kind < kindMessage || r.kind > kindDisconnected {
-		return r, fmt.Errorf("journal record of unknown kind %d: was it written by a newer version?", r.kind)
+		return r, fmt.Errorf("%w (kind %d)", errNewer, r.kind)
 	}
 	return r, nil
 }

@@ -29,6 +29,10 @@ type seriesSide struct {
 	// Memory that is used again for each batch.
 	readings []fleet.Reading
 	of       []*record // the record of each reading
+
+	// The items of the record whose readings became dead letters last.
+	split uint64
+	items []json.RawMessage
 }
 
 func newSeriesSide(in *Ingest) *seriesSide {
@@ -38,10 +42,22 @@ func newSeriesSide(in *Ingest) *seriesSide {
 // checkpoint brings what was appended to disk.
 func (s *seriesSide) checkpoint(ctx context.Context) error {
 	err := s.in.cfg.Series.Sync(ctx)
-	if err != nil {
-		s.conflicts.forget() // it may know readings that are not stored
+	if err == nil {
+		return nil
+	}
+	s.conflicts.forget() // it may know readings that are not stored
+	if s.in.cfg.Lost(err) {
+		return s.lost()
 	}
 	return err
+}
+
+// lost sends the consumer back to the oldest record.
+func (s *seriesSide) lost() error {
+	s.in.cfg.Log.Info("appending to the time-series store again what the journal holds")
+	s.in.metrics.rewinds.Inc()
+	s.conflicts.forget()
+	return errRewind
 }
 
 // work stores a batch. Its dead letters are on disk when work returns nil, its readings after the next
@@ -105,10 +121,7 @@ func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*
 			return ctx.Err()
 		}
 		if in.cfg.Lost(err) {
-			in.cfg.Log.Info("appending to the time-series store again what the journal holds")
-			in.metrics.rewinds.Inc()
-			s.conflicts.forget()
-			return errRewind
+			return s.lost()
 		}
 		in.metrics.retries.Inc()
 		in.series.progress.stuck(err)
@@ -163,10 +176,13 @@ func (s *seriesSide) keepConflictsOut(ctx context.Context, readings []fleet.Read
 
 // letter makes a dead letter of a reading, with the text in which it was sent.
 func (s *seriesSide) letter(r *record, reading *fleet.Reading, why *refusal) fleet.DeadLetter {
+	if s.split != r.number { // once for all conflicts of a message
+		s.split, s.items = r.number, nil
+		_ = json.Unmarshal(r.payload, &s.items) // a single reading is no array
+	}
 	payload := r.payload
-	var items []json.RawMessage
-	if json.Unmarshal(payload, &items) == nil && reading.Source.Item < len(items) {
-		payload = items[reading.Source.Item]
+	if reading.Source.Item < len(s.items) {
+		payload = s.items[reading.Source.Item]
 	}
 	return letterOf(r, reading.Source.Item, payload, why)
 }

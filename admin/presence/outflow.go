@@ -94,9 +94,10 @@ func (o *Outflow) Room(ctx context.Context) {
 
 // PublishAll publishes the status of every kiosk at the next flush, as after a start.
 func (o *Outflow) PublishAll() {
+	all := o.tracker.All()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, l := range o.tracker.All() {
+	for _, l := range all {
 		o.status[l.Serial] = struct{}{}
 	}
 }

@@ -35,7 +35,7 @@ type Fragile interface {
 // ErrNotReady, so that the rest of the program need not wait for a long log to be replayed or for a
 // server to come back. A store that breaks is closed and opened again in the same way.
 //
-// When the store that was opened had lost points, the first Append answers ErrLost and stores nothing.
+// When the store that was opened had lost points, the first Append or Sync answers ErrLost and does nothing.
 type Lazy struct {
 	open   func(context.Context) (Store, error)
 	logger *slog.Logger
@@ -77,11 +77,11 @@ func (l *Lazy) Run(ctx context.Context) error {
 		if err := l.opened(store); err != nil || !watch {
 			return err
 		}
-		if cause := l.watch(ctx, fragile); cause != nil {
-			l.takeDown(store, cause)
-			continue
+		cause := l.watch(ctx, fragile)
+		if ctx.Err() != nil {
+			return nil
 		}
-		return nil
+		l.takeDown(store, cause)
 	}
 }
 
@@ -113,7 +113,7 @@ func (l *Lazy) tryToOpen(ctx context.Context, first bool) (Store, error) {
 	return nil, nil
 }
 
-// watch returns why the store is to be opened again, or nil when ctx ends.
+// watch waits until the store is to be opened again, and returns why, or until ctx ends.
 func (l *Lazy) watch(ctx context.Context, store Fragile) error {
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
@@ -265,9 +265,12 @@ func (l *Lazy) Sync(ctx context.Context) error {
 		return err
 	}
 	l.mu.Lock()
-	appended := l.appended
-	l.appended = nil
+	appended, lost := l.appended, l.lost
+	l.appended, l.lost = nil, false
 	l.mu.Unlock()
+	if lost {
+		return ErrLost
+	}
 	if appended != nil && appended != store {
 		return errReopened
 	}

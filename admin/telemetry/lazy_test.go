@@ -205,6 +205,19 @@ func run(t *testing.T, stores ...*fragile) *Lazy {
 	return lazy
 }
 
+// A sync without an append must not confirm a store that has lost something.
+func TestASyncTellsOfALossToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := run(t, &fragile{lost: "the latest hours"})
+		if err := l.Sync(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("Sync = %v, want to be told of the loss", err)
+		}
+		if err := l.Append(t.Context(), nil); err != nil {
+			t.Errorf("Append = %v", err)
+		}
+	})
+}
+
 func TestABrokenStoreIsOpenedAgain(t *testing.T) {
 	noSpace := errors.New("no space left on device")
 	for name, breakIt := range map[string]func(*testing.T, *Lazy, *fragile){

@@ -36,7 +36,7 @@ type Store interface {
 var (
 	ErrTooLarge = errors.New("the range holds too many points")
 	ErrNotReady = errors.New("the time-series store is still opening")
-	// ErrLost is the first answer of a Lazy store to Append after an opening that found points missing
+	// ErrLost is the first answer of a Lazy store to Append or Sync after an opening that found points missing
 	// which an earlier Sync had confirmed: everything that is still at hand is to be appended again.
 	ErrLost = errors.New("the time-series store has lost points")
 )

@@ -34,6 +34,7 @@ type segment struct {
 	file   file
 	size   int64 // end of its last good record
 	live   int64 // bytes of records that are still needed
+	held   bool  // its copies may not be on disk
 	// sealed says that nothing more may be written to it: a write or a sync has failed in a way that
 	// leaves its end unknown.
 	sealed bool

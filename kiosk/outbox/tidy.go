@@ -34,7 +34,7 @@ func (l *Log) tidy() {
 
 // cutDead takes the oldest segments without live records off the list and returns them.
 func (l *Log) cutDead() (gone []*segment) {
-	for len(l.segments) > 1 && l.segments[0].live == 0 && !l.closed {
+	for len(l.segments) > 1 && l.segments[0].live == 0 && !l.segments[0].held && !l.closed {
 		gone = append(gone, l.segments[0])
 		l.segments = l.segments[1:]
 	}
@@ -63,6 +63,12 @@ const copyChunk = 256 << 10
 // compact copies the live records of a segment, which is not the head, to the head, and brings them to
 // disk: afterwards the segment may be deleted.
 func (l *Log) compact(s *segment) error {
+	hold := func(held bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		s.held = held
+	}
+	hold(true)
 	data := make([]byte, s.size)
 	if n, err := s.file.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || n != len(data)) {
 		return fmt.Errorf("read %s: %w", s.path, err)
@@ -94,7 +100,11 @@ func (l *Log) compact(s *segment) error {
 		return bad
 	}
 	l.abandon(s, bad)
-	return l.sync()
+	if err := l.sync(); err != nil {
+		return err // the copies may not be on disk: the segment stays
+	}
+	hold(false)
+	return nil
 }
 
 // copied is a record of a segment that is being compacted.

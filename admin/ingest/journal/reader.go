@@ -164,6 +164,11 @@ func (r *Reader) load() error {
 		if err == nil {
 			h, err = parseHeader(block)
 		}
+		if err == nil && h.first >= s.first+s.count {
+			// Written, but its sync failed: the next segment begins with that number.
+			r.at = s.written
+			continue
+		}
 		if err == nil {
 			if block, err = r.ahead(h.size(), s.written); err == nil {
 				if err = h.check(block); err == nil && h.first+uint64(h.count) <= r.number {
@@ -292,15 +297,22 @@ func (r *Reader) Return() {
 	r.number = number
 }
 
-// Rewind goes back to the oldest record that is kept; the new position is on disk when it returns.
+// Rewind goes back to the oldest record that is kept, in any case; without an error the new position is on
+// disk when it returns.
 func (r *Reader) Rewind() error {
 	j := r.journal
 	j.mu.Lock()
-	number := j.oldest()
-	r.committed = number // from here on nothing more is dropped
+	r.committed = j.oldest() // from here on nothing more is dropped
 	j.mu.Unlock()
-	r.Close()
-	r.number = number
+	r.Return()
+	return r.Keep()
+}
+
+// Keep stores the committed position again, for a Rewind that could not.
+func (r *Reader) Keep() error {
+	r.journal.mu.Lock()
+	number := r.committed
+	r.journal.mu.Unlock()
 	return r.store(number)
 }
 

@@ -187,7 +187,7 @@ func TestALossIsSaidUntilItIsMadeUpFor(t *testing.T) {
 	}
 	marked, _ := readMarks(dir)
 	garbage(t, filepath.Join(dir, "wal", marked["wal"].Segment)) // its repair leaves a whole page
-	for range 2 { // nobody appends before the restart
+	for range 2 {                                                // nobody appends before the restart
 		s = open(t, Config{Dir: dir})
 		if s.Lost() == "" {
 			t.Error("the loss is forgotten")
