@@ -120,7 +120,7 @@ func fillJournal(ctx context.Context, data string, kiosks int, bytes int64, out 
 					return
 				}
 				written.Add(int64(len(payload)))
-				if n%fillers == 0 && j.Stats().Bytes >= bytes {
+				if n%fillers == 0 && j.Stats().Used >= bytes {
 					full.Store(true)
 				}
 			}
@@ -132,7 +132,7 @@ func fillJournal(ctx context.Context, data string, kiosks int, bytes int64, out 
 		return err
 	default:
 	}
-	out.Readings, out.PayloadBytes, out.JournalBytes = int(next.Load()), written.Load(), j.Stats().Bytes
+	out.Readings, out.PayloadBytes, out.JournalBytes = int(next.Load()), written.Load(), j.Stats().Used
 	return ctx.Err()
 }
 

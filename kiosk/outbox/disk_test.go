@@ -213,6 +213,12 @@ func TestAFullDiskIsToldAtTheStart(t *testing.T) {
 	openLog(t, dir, 0)
 }
 
+func (d *fullDisk) syncs() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.synced
+}
+
 func TestSyncsAreAboutOnceASecondAndOnlyForWhatIsLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := &fullDisk{room: 1 << 30}
@@ -221,29 +227,31 @@ func TestSyncsAreAboutOnceASecondAndOnlyForWhatIsLive(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- l.Run(ctx) }()
 		b := boxOf(t, l, testSerial, Limits{})
+		// No multiple of it is the delay of what may wait: that must not come due between an Add and its Done.
+		const pace = 47 * time.Millisecond
 		for i := range 100 { // acknowledged at once
 			add(t, b, reading(i+1))
 			batch, _ := b.Next()
 			done(t, b, batch)
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(pace)
 		}
 		synctest.Wait()
-		if disk.synced != 0 {
-			t.Errorf("%d syncs for nothing", disk.synced)
+		if n := disk.syncs(); n != 0 {
+			t.Errorf("%d syncs for nothing", n)
 		}
-		for i := range 200 {
-			add(t, b, reading(i+1))
-			time.Sleep(50 * time.Millisecond)
+		for i := range 10 * time.Second / pace {
+			add(t, b, reading(int(i)+1))
+			time.Sleep(pace)
 		}
 		synctest.Wait()
-		if disk.synced < 8 || disk.synced > 11 {
-			t.Errorf("%d syncs in 10 seconds", disk.synced)
+		if n := disk.syncs(); n < 8 || n > 11 {
+			t.Errorf("%d syncs in 10 seconds", n)
 		}
-		before := disk.synced
+		before := disk.syncs()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if disk.synced > before+1 {
-			t.Errorf("%d syncs in a quiet minute", disk.synced-before)
+		if n := disk.syncs() - before; n > 1 {
+			t.Errorf("%d syncs in a quiet minute", n)
 		}
 		disk.mu.Lock()
 		disk.badSync = syscall.EIO

@@ -452,7 +452,8 @@ func (j *Journal) dropRead(need bool) (dropped bool) {
 // Stats says how the journal does.
 type Stats struct {
 	First, Next uint64            // numbers of the oldest record and of the next one
-	Bytes       int64             // on disk
+	Bytes       int64             // on disk, with what is preallocated
+	Used        int64             // of them, that hold records
 	MaxBytes    int64             // allowed
 	Behind      map[string]uint64 // records that each reader has not committed
 	Refusal     error             // why the latest append was refused; nil when it was taken
@@ -467,6 +468,9 @@ func (j *Journal) Stats() Stats {
 	s := Stats{First: j.next, Next: j.next, Bytes: j.bytes(), MaxBytes: j.cfg.MaxBytes, Behind: map[string]uint64{}, Refusal: j.refusal, Commits: j.commits, CommitTime: j.spent}
 	if len(j.segments) > 0 {
 		s.First = j.segments[0].first
+	}
+	for _, one := range j.segments {
+		s.Used += one.written
 	}
 	for name, r := range j.readers {
 		s.Behind[name] = j.next - r.committed
