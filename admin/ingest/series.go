@@ -54,7 +54,7 @@ func (s *seriesSide) checkpoint(ctx context.Context) error {
 
 // lost sends the consumer back to the oldest record.
 func (s *seriesSide) lost() error {
-	s.in.cfg.Log.Info("appending to the time-series store again what the journal holds")
+	s.in.cfg.Log.Debug("appending to the time-series store again what the journal holds")
 	s.in.metrics.rewinds.Inc()
 	s.conflicts.forget()
 	return errRewind

@@ -172,7 +172,7 @@ func (l *Lazy) opened(store Store) error {
 	}
 	if lost != "" {
 		l.lost = true
-		l.logger.Info("time-series store needs what it had again", "why", lost)
+		l.logger.Debug("time-series store needs what it had again", "why", lost)
 	}
 	l.store, l.lastErr = store, nil
 	return nil
