@@ -35,6 +35,7 @@ type Config struct {
 	UpdateTime  time.Duration
 	Backoff     mqttclient.Backoff // between attempts to connect
 	Counters    *Counters          // may be shared; nil: the agent's own
+	Hooks       Hooks
 	Log         *slog.Logger
 }
 

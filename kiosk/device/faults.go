@@ -14,28 +14,28 @@ const (
 
 // faults are the peripherals' troubles. Each has an end: somebody comes and repairs it.
 type faults struct {
-	printer fault // jam or offline
-	cash    fault
-	card    fault
+	printer trouble // jam or offline
+	cash    trouble
+	card    trouble
 }
 
-type fault struct {
+type trouble struct {
 	state string
 	until time.Time
 }
 
-func (f fault) at(now time.Time) (state string, on bool) {
+func (f trouble) at(now time.Time) (state string, on bool) {
 	return f.state, f.state != "" && now.Before(f.until)
 }
 
 // step lets faults begin. The rates make a kiosk fail about every other hour at busy times, so that
 // ten of them show something now and then.
 func (f *faults) step(s *Simulated, now time.Time, dt float64) {
-	begin := func(f *fault, state string, perHour float64) {
+	begin := func(f *trouble, state string, perHour float64) {
 		// The draws come first: they must not depend on what else is broken.
 		comes, minutes := s.happens(perHour, dt), s.between(2, 9)
 		if _, broken := f.at(now); comes && !broken {
-			*f = fault{state, now.Add(time.Duration(minutes * float64(time.Minute)))}
+			*f = trouble{state, now.Add(time.Duration(minutes * float64(time.Minute)))}
 		}
 	}
 	begin(&f.printer, printerJam, 0.6*s.load)
@@ -46,9 +46,9 @@ func (f *faults) step(s *Simulated, now time.Time, dt float64) {
 
 // clearElectronics ends the faults that a restart cures.
 func (f *faults) clearElectronics() {
-	f.cash, f.card = fault{}, fault{}
+	f.cash, f.card = trouble{}, trouble{}
 	if f.printer.state == printerOffline {
-		f.printer = fault{}
+		f.printer = trouble{}
 	}
 }
 

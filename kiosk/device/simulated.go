@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/fault"
+	"kioskfleet/kiosk/truth"
 )
 
 // Simulation describes a simulated kiosk.
@@ -15,6 +17,19 @@ type Simulation struct {
 	Position Position       // where the kiosk really stands
 	Timezone *time.Location // shifts the hours in which customers come; nil means UTC
 	Seed     uint64         // 0: derived from Serial
+
+	Faults     *fault.Plan // what goes wrong with it; nil: what wear and customers bring about
+	Conditions []Condition // what is unusual around it
+	// Observe is told, in the order of device time, of customers' sessions and of the begin and end of
+	// the faults of fault.LayerDevice, planned ones and those that wear brings about; nil: nobody is.
+	Observe func(truth.Event)
+}
+
+// Condition is something unusual around a kiosk in [From, To) of its time; a zero To is never.
+type Condition struct {
+	From, To time.Time
+	Warmer   float64 // K added to the air outside, of which the room takes its part within hours
+	Demand   float64 // factor on the number of customers
 }
 
 // Simulated is a Device that computes its measurements. The same Simulation, asked at the same times
