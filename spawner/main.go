@@ -19,6 +19,7 @@ import (
 	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/spawner/roster"
 	"kioskfleet/spawner/swarm"
 )
 
@@ -96,19 +97,19 @@ func (c *Config) Validate() error {
 }
 
 // kiosks returns the settings of all kiosks.
-func (c *Config) kiosks() ([]swarm.Kiosk, error) {
+func (c *Config) kiosks() ([]roster.Kiosk, error) {
 	path := c.KiosksFile
 	if path == "" {
 		path = defaultKiosksFile
 	}
-	known, err := swarm.LoadFile(path)
+	known, err := roster.LoadFile(path)
 	if err != nil && (c.KiosksFile != "" || !errors.Is(err, fs.ErrNotExist)) {
 		return nil, fmt.Errorf("kiosks_file: %w", err)
 	}
-	kiosks := swarm.Plan(known, c.SerialPrefix, c.Count)
+	kiosks := roster.Plan(known, c.SerialPrefix, c.Count)
 	if c.Interval != 0 {
 		for i := range kiosks {
-			kiosks[i].Interval = swarm.Duration(c.Interval)
+			kiosks[i].Interval = roster.Duration(c.Interval)
 		}
 	}
 	return kiosks, nil
@@ -171,7 +172,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	return err
 }
 
-func (c *Config) processes(kiosks []swarm.Kiosk, tokens enroll.Tokens, registrar *swarm.Registrar, output io.Writer, counters *swarm.Counters, log *slog.Logger) (runner, error) {
+func (c *Config) processes(kiosks []roster.Kiosk, tokens enroll.Tokens, registrar *swarm.Registrar, output io.Writer, counters *swarm.Counters, log *slog.Logger) (runner, error) {
 	binary := c.KioskBinary
 	if binary == "" {
 		var err error

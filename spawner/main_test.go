@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"kioskfleet/internal/config"
-	"kioskfleet/spawner/swarm"
+	"kioskfleet/spawner/roster"
 )
 
 func TestTheShippedConfigurationIsTheDefaults(t *testing.T) {
@@ -74,7 +74,7 @@ func TestTheIntervalOfTheCommandLineWins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(kiosks) != 10 || kiosks[0].Interval != swarm.Duration(want) {
+		if len(kiosks) != 10 || kiosks[0].Interval != roster.Duration(want) {
 			t.Errorf("%d kiosks, interval %v, want %v", len(kiosks), time.Duration(kiosks[0].Interval), want)
 		}
 	}

@@ -19,11 +19,12 @@ import (
 
 	"kioskfleet/internal/config"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/spawner/roster"
 )
 
 // ProcessConfig describes a swarm of one kiosk process each. Kiosks, Binary and Registrar are required.
 type ProcessConfig struct {
-	Kiosks    []Kiosk
+	Kiosks    []roster.Kiosk
 	Binary    string // of the program kiosk
 	AdminURL  string
 	Tokens    enroll.Tokens
@@ -101,7 +102,7 @@ func (p *Processes) Run(ctx context.Context) error {
 }
 
 // kiosk registers one kiosk and runs its process.
-func (p *Processes) kiosk(ctx context.Context, k Kiosk) error {
+func (p *Processes) kiosk(ctx context.Context, k roster.Kiosk) error {
 	dir := filepath.Join(p.cfg.DataDir, "kiosk", k.Serial)
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		if err := p.register(ctx, k); err != nil {
@@ -131,7 +132,7 @@ func (p *Processes) kiosk(ctx context.Context, k Kiosk) error {
 }
 
 // register registers a kiosk that has not enrolled yet, trying for a while.
-func (p *Processes) register(ctx context.Context, k Kiosk) error {
+func (p *Processes) register(ctx context.Context, k roster.Kiosk) error {
 	limit, cancel := context.WithTimeout(ctx, tokenWait)
 	defer cancel()
 	for {
@@ -152,7 +153,7 @@ func (p *Processes) register(ctx context.Context, k Kiosk) error {
 	}
 }
 
-func (p *Processes) arguments(k Kiosk) []string {
+func (p *Processes) arguments(k roster.Kiosk) []string {
 	interval := time.Duration(k.Interval)
 	if interval == 0 {
 		interval = p.cfg.Interval

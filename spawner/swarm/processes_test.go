@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/spawner/roster"
 )
 
 // TestMain lets the test's own binary stand in for the program kiosk: it knows by the first argument
@@ -83,7 +84,7 @@ func TestProcessesAreStartedAndStopped(t *testing.T) {
 	}
 	out, counters, dir := &buffer{}, &Counters{}, t.TempDir()
 	p, err := NewProcesses(ProcessConfig{
-		Kiosks: Plan(nil, "K-", 3), Binary: self, AdminURL: w.api.URL, Tokens: w.tokens(), DataDir: dir,
+		Kiosks: roster.Plan(nil, "K-", 3), Binary: self, AdminURL: w.api.URL, Tokens: w.tokens(), DataDir: dir,
 		Registrar: &Registrar{Platform: platform, Token: "api", Log: slog.New(slog.DiscardHandler)},
 		RampUp:    1000, LogLevel: "info", LogFormat: "text", Output: out, Counters: counters,
 	})

@@ -11,6 +11,7 @@ import (
 
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/spawner/roster"
 )
 
 // Registrar registers kiosks by the REST API before they enrol, if it is given an API token. It is
@@ -43,7 +44,7 @@ type registration struct {
 // refuses is logged and no error, because the enrolment token may register the kiosk by itself.
 //
 // Errors: those of a platform that is not reachable or asks to come back later.
-func (r *Registrar) Register(ctx context.Context, k Kiosk, ca string) error {
+func (r *Registrar) Register(ctx context.Context, k roster.Kiosk, ca string) error {
 	token := r.token()
 	if token == "" {
 		return nil

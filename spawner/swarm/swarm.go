@@ -1,3 +1,4 @@
+// Package swarm runs many simulated kiosks, as goroutines of one process or as one process each.
 package swarm
 
 import (
@@ -14,7 +15,10 @@ import (
 	"kioskfleet/kiosk/agent"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/fault"
 	"kioskfleet/kiosk/outbox"
+	"kioskfleet/kiosk/truth"
+	"kioskfleet/spawner/roster"
 )
 
 // Counters count what a swarm does.
@@ -34,7 +38,7 @@ func (c *Counters) Errors() int64 {
 
 // Config describes a swarm. Kiosks, Platform and Registrar are required.
 type Config struct {
-	Kiosks    []Kiosk
+	Kiosks    []roster.Kiosk
 	Platform  *enroll.Platform
 	Tokens    enroll.Tokens
 	Registrar *Registrar
@@ -45,9 +49,20 @@ type Config struct {
 	MaxBytes    int64
 	Interval    time.Duration // of kiosks whose settings name none; default 5 s
 	RampUp      float64       // kiosks started per second; default 50
-	Backoff     mqttclient.Backoff
-	Counters    *Counters
-	Log         *slog.Logger
+	Seed        uint64        // of what the kiosks sense; 0 derives it from each serial
+	// Fate says what befalls a kiosk; nil: nothing but wear.
+	Fate     func(k roster.Kiosk) Fate
+	Truth    func(truth.Event) // is told what really happens; safe for concurrent use; nil: nobody is
+	Clock    agent.Clock       // the kiosks' time; nil: the machine's
+	Backoff  mqttclient.Backoff
+	Counters *Counters
+	Log      *slog.Logger
+}
+
+// Fate is what befalls one kiosk.
+type Fate struct {
+	Faults     *fault.Plan
+	Conditions []device.Condition
 }
 
 const (
@@ -78,7 +93,7 @@ func share(maxReadings int, maxBytes int64, kiosks int) (readings int, bytes int
 type Swarm struct {
 	cfg      Config
 	enroller *enroll.Enroller
-	bySerial map[string]Kiosk
+	bySerial map[string]roster.Kiosk
 	zones    map[string]*time.Location
 }
 
@@ -102,7 +117,7 @@ func New(cfg Config) (*Swarm, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Swarm{cfg: cfg, bySerial: make(map[string]Kiosk, len(cfg.Kiosks)), zones: map[string]*time.Location{}}
+	s := &Swarm{cfg: cfg, bySerial: make(map[string]roster.Kiosk, len(cfg.Kiosks)), zones: map[string]*time.Location{}}
 	for _, k := range cfg.Kiosks {
 		s.bySerial[k.Serial] = k
 		if s.zones[k.Timezone] != nil {
@@ -134,14 +149,14 @@ func (s *Swarm) Run(ctx context.Context) error {
 		return err
 	}
 	return waiting.During(func() error {
-		return launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, func(ctx context.Context, k Kiosk) error {
+		return launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, func(ctx context.Context, k roster.Kiosk) error {
 			return s.kiosk(ctx, k, waiting)
 		})
 	})
 }
 
 // kiosk runs one kiosk.
-func (s *Swarm) kiosk(ctx context.Context, k Kiosk, waiting *outbox.Log) error {
+func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) error {
 	dir := filepath.Join(s.cfg.DataDir, spawnerDataPart, k.Serial)
 	identity, err := s.enroller.Identity(ctx, dir, k.Serial)
 	if err != nil {
@@ -184,7 +199,7 @@ func (s *Swarm) kiosk(ctx context.Context, k Kiosk, waiting *outbox.Log) error {
 
 // launch starts one goroutine per kiosk at the ramp-up rate and waits for their end, for stopTime at
 // most once ctx has ended.
-func launch(ctx context.Context, kiosks []Kiosk, rampUp float64, counters *Counters, log *slog.Logger, run func(context.Context, Kiosk) error) error {
+func launch(ctx context.Context, kiosks []roster.Kiosk, rampUp float64, counters *Counters, log *slog.Logger, run func(context.Context, roster.Kiosk) error) error {
 	var kiosksEnd sync.WaitGroup
 	var mu sync.Mutex // guards first
 	var first error

@@ -23,6 +23,7 @@ import (
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/spawner/roster"
 )
 
 // world is a platform as the spawner sees it: an API and a broker.
@@ -180,7 +181,7 @@ func (w *world) config(n int, dataDir string) Config {
 		w.t.Fatal(err)
 	}
 	return Config{
-		Kiosks: Plan(nil, "SIM-KIOSK-", n), Platform: platform, Tokens: w.tokens(),
+		Kiosks: roster.Plan(nil, "SIM-KIOSK-", n), Platform: platform, Tokens: w.tokens(),
 		Registrar: &Registrar{Platform: platform, DataDir: dataDir, Log: slog.New(slog.DiscardHandler)},
 		DataDir:   dataDir, Interval: 50 * time.Millisecond, RampUp: 1000, Counters: &Counters{},
 		Backoff: mqttclient.Backoff{Min: 5 * time.Millisecond, Max: 20 * time.Millisecond},

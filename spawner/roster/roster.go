@@ -1,5 +1,5 @@
-// Package swarm runs many simulated kiosks, as goroutines of one process or as one process each.
-package swarm
+// Package roster says who the simulated kiosks are: their settings, from a file or made up.
+package roster
 
 import (
 	"bytes"
