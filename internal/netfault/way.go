@@ -143,7 +143,12 @@ func (w *Way) Dial(ctx context.Context, dial func(context.Context) (net.Conn, er
 			if err != nil {
 				return nil, err
 			}
-			return w.Conn(inner), nil
+			c := w.Conn(inner)
+			if w.Refuses() { // since a moment ago: a cut that belongs to it may have missed this one
+				c.cut()
+				return nil, ErrRefused
+			}
+			return c, nil
 		}
 	}
 }
