@@ -57,33 +57,57 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Post sends in as JSON to a path below the platform's address and decodes the answer into out
-// unless that is nil. ca is the fingerprint of the authority to trust over https; bearer may be
-// empty. It waits while too many requests are under way.
+// Request is one call of the REST API.
+type Request struct {
+	Method string
+	Path   string // below the platform's address, with the query
+	CA     string // fingerprint of the authority to trust over https
+	Bearer string // token; may be empty
+	// IdempotencyKey makes it harmless to send the request again; may be empty.
+	IdempotencyKey string
+	In             any // sent as JSON; nil: no body
+}
+
+// Post sends in as JSON to a path and decodes the answer into out, as Do does.
+func (p *Platform) Post(ctx context.Context, ca, path, bearer string, in, out any) error {
+	return p.Do(ctx, Request{Method: http.MethodPost, Path: path, CA: ca, Bearer: bearer, In: in}, out)
+}
+
+// Do sends a request and decodes the answer into out unless that is nil. It waits while too many
+// requests are under way.
 //
 // Errors: *Problem for an answer that is no success; a transport's error when there was none.
-func (p *Platform) Post(ctx context.Context, ca, path, bearer string, in, out any) error {
+func (p *Platform) Do(ctx context.Context, r Request, out any) error {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	body, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("encode the request: %w", err)
+	var body io.Reader
+	if r.In != nil {
+		text, err := json.Marshal(r.In)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(text)
 	}
-	target := strings.TrimSuffix(p.base.String(), "/") + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	target := strings.TrimSuffix(p.base.String(), "/") + r.Path
+	req, err := http.NewRequestWithContext(ctx, r.Method, target, body)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json, application/problem+json")
-	if bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+bearer)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := p.client(ca).Do(req)
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	if r.Bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+r.Bearer)
+	}
+	if r.IdempotencyKey != "" {
+		req.Header.Set("Idempotency-Key", r.IdempotencyKey)
+	}
+	resp, err := p.client(r.CA).Do(req)
 	if err != nil {
 		return err
 	}

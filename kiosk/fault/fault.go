@@ -3,11 +3,15 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"kioskfleet/internal/protocol"
 )
@@ -187,7 +191,7 @@ var specs = []Spec{
 		{Name: "effect", Type: TypeWord, Default: EffectRebootLoop, Words: []string{EffectRebootLoop, EffectBusy, EffectLeak}, Text: "what it does"},
 	}, rebooting...), "an update to a bad version is acknowledged, and then the kiosk misbehaves until another version comes"},
 	{CommandIgnored, LayerAgent, time.Hour, []Param{
-		{Name: "command", Type: TypeText, Default: "", Text: "the command's name; empty: every one"},
+		{Name: "command", Type: TypeWord, Default: "", Words: commands(), Text: "the command's name; empty: every one"},
 	}, "commands are acknowledged as succeeded and not executed"},
 	{MalformedPayload, LayerAgent, 10 * time.Minute, []Param{
 		{Name: "share", Type: TypeNumber, Default: 1.0, Min: 0.001, Max: 1, Text: "share of the messages, 0..1"},
@@ -202,6 +206,14 @@ const (
 	OutageSilent = "silent" // connections stay, nothing gets through
 	OutageCut    = "cut"    // connections break, new ones are refused
 )
+
+func commands() []string {
+	var names []string
+	for _, name := range protocol.CommandNames() {
+		names = append(names, string(name))
+	}
+	return names
+}
 
 func withDefault(p Param, value float64) Param { p.Default = value; return p }
 
@@ -219,7 +231,7 @@ func Lookup(kind Kind) (Spec, bool) {
 
 // Complete checks parameters, as text by name, and adds the defaults of those that are not given.
 //
-// Errors: an unknown kind, with the known ones; a *ParamError.
+// Errors: an unknown kind, with the known ones; a *ParamError for each bad parameter, joined, by name.
 func Complete(kind Kind, given map[string]string) (Params, error) {
 	spec, ok := Lookup(kind)
 	if !ok {
@@ -233,16 +245,22 @@ func Complete(kind Kind, given map[string]string) (Params, error) {
 	for _, p := range spec.Params {
 		out[p.Name] = p.Default
 	}
-	for name, text := range given {
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(given)) {
 		i := slices.IndexFunc(spec.Params, func(p Param) bool { return p.Name == name })
 		if i < 0 {
-			return nil, &ParamError{name, fmt.Sprintf("%s has no such parameter; it has: %s", kind, spec.paramNames())}
+			wrong = append(wrong, &ParamError{name, fmt.Sprintf("%s has no such parameter; it has: %s", kind, spec.paramNames())})
+			continue
 		}
-		value, err := spec.Params[i].parse(text)
+		value, err := spec.Params[i].parse(given[name])
 		if err != nil {
-			return nil, &ParamError{name, err.Error()}
+			wrong = append(wrong, &ParamError{name, err.Error()})
+			continue
 		}
 		out[name] = value
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
 	}
 	return out, nil
 }
@@ -285,12 +303,15 @@ func (p Param) parse(text string) (any, error) {
 			return nil, fmt.Errorf("%q is not a metric that simulated kiosks measure, such as %v", text, p.Default)
 		}
 	case TypeWord:
-		if !slices.Contains(p.Words, text) {
+		if text != p.Default && !slices.Contains(p.Words, text) {
 			return nil, fmt.Errorf("%q is none of %s", text, strings.Join(p.Words, ", "))
 		}
 	case TypeText:
 		if len(text) > maxText {
 			return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(text), maxText)
+		}
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+			return nil, fmt.Errorf("%q has control characters or is no text", text)
 		}
 	}
 	return text, nil

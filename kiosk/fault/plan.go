@@ -12,8 +12,11 @@ import (
 )
 
 // Rates says how often faults come by chance: per kiosk and day, by kind. A site outage befalls all
-// kiosks of a site together.
+// kiosks of a site together, so its rate is that of the site.
 type Rates map[Kind]float64
+
+// MaxPerDay bounds a rate; what is above counts as this.
+const MaxPerDay = 1000
 
 // Plan says when which fault befalls one kiosk: what a scenario has scheduled and what comes by
 // chance. It is a function of its arguments and of time, so that it can be asked about any time in any
@@ -23,20 +26,23 @@ type Plan struct {
 	rates     []rate  // by kind
 }
 
+// rate is a Poisson process: faults of one kind that begin at random moments.
 type rate struct {
 	spec   Spec
 	perDay float64
 	seed   uint64
 }
 
-// slot is the stretch of time that chance is drawn for: at most one fault of a kind begins in one, and
-// ends within it.
+// slot is the stretch of time that the moments are drawn for at once. No fault lasts longer, so that only
+// the slot before has to be looked at too.
 const slot = 12 * time.Hour
 
 // NewPlan returns the plan of a kiosk. Scheduled faults need a Kind, complete Params and times; those
-// without an ID get one. The same seed, serial, site and rates give the same faults of chance.
+// without an ID get one, and those that end before they begin are none. The same seed, serial, site and
+// rates give the same faults of chance. A kiosk without a site has its outages for itself.
 func NewPlan(seed uint64, serial, site string, scheduled []Fault, rates Rates) *Plan {
 	p := &Plan{scheduled: slices.Clone(scheduled)}
+	p.scheduled = slices.DeleteFunc(p.scheduled, func(f Fault) bool { return !f.To.IsZero() && !f.To.After(f.From) })
 	slices.SortStableFunc(p.scheduled, func(a, b Fault) int { return a.From.Compare(b.From) })
 	for i := range p.scheduled {
 		if f := &p.scheduled[i]; f.ID == "" {
@@ -49,39 +55,86 @@ func NewPlan(seed uint64, serial, site string, scheduled []Fault, rates Rates) *
 			continue
 		}
 		whom := serial
-		if kind == SiteOutage {
+		if kind == SiteOutage && site != "" {
 			whom = "site " + site
 		}
-		p.rates = append(p.rates, rate{spec, perDay, hashed.Of(seed, hashed.Text(string(kind)), hashed.Text(whom))})
+		seed := hashed.Of(seed, hashed.Text(string(kind)), hashed.Text(whom))
+		p.rates = append(p.rates, rate{spec, min(perDay, MaxPerDay), seed})
 	}
 	slices.SortFunc(p.rates, func(a, b rate) int { return cmp.Compare(a.spec.Kind, b.spec.Kind) })
 	return p
 }
 
-// inSlot returns the fault of a rate that begins in slot number n.
-func (r *rate) inSlot(n int64) (Fault, bool) {
-	random := rand.New(rand.NewPCG(r.seed, uint64(n)))
-	if random.Float64() >= -math.Expm1(-r.perDay*slot.Hours()/24) {
-		return Fault{}, false
+// moments are the times at which faults of one kind begin in one slot. They take no memory, because
+// plans are asked often and most slots have none.
+type moments struct {
+	key   uint64 // of the rate and the slot
+	count uint64
+	begin time.Time
+	gap   float64 // mean time between two, s
+	at    float64 // the last one, from the begin of the slot, s
+}
+
+func (r *rate) moments(n int64) moments {
+	return moments{key: hashed.Of(r.seed, uint64(n)), begin: time.Unix(n*int64(slot/time.Second), 0).UTC(), gap: 24 * 3600 / r.perDay}
+}
+
+// next returns the next one, in whole seconds, if there is one.
+func (m *moments) next() (time.Time, bool) {
+	m.count++
+	m.at -= math.Log1p(-hashed.Uniform(hashed.Of(m.key, m.count))) * m.gap
+	if m.at >= slot.Seconds() {
+		return time.Time{}, false
 	}
-	begin := time.Unix(n*int64(slot/time.Second), 0).UTC()
-	from := begin.Add(time.Duration(random.Float64() * 0.8 * float64(slot))).Truncate(time.Second)
+	return m.begin.Add(time.Duration(m.at) * time.Second), true
+}
+
+// inSlot calls yield with the faults that begin in slot number n, by their begin, until it returns false.
+// Each ends when the next of its kind begins, at the latest.
+func (r *rate) inSlot(n int64, yield func(Fault) bool) {
+	drawn := r.moments(n)
+	var last Fault
+	for from, ok := drawn.next(); ok; from, ok = drawn.next() {
+		if !from.After(last.From) {
+			continue // two within one second are one
+		}
+		if !last.From.IsZero() {
+			last.To = earlier(last.To, from)
+			if !yield(last) {
+				return
+			}
+		}
+		last = r.fault(from, rand.New(rand.NewPCG(drawn.key, drawn.count)))
+	}
+	if last.From.IsZero() {
+		return
+	}
+	following := r.moments(n + 1)
+	if next, ok := following.next(); ok {
+		last.To = earlier(last.To, next)
+	}
+	yield(last)
+}
+
+// fault draws one that begins at from.
+func (r *rate) fault(from time.Time, random *rand.Rand) Fault {
 	length := time.Duration((0.4 + random.ExpFloat64()*0.6) * float64(r.spec.Typical)).Truncate(time.Second)
-	to := from.Add(max(length, time.Second))
-	if end := begin.Add(slot); to.After(end) {
-		to = end
-	}
-	params, err := Complete(r.spec.Kind, nil)
-	if err != nil {
-		return Fault{}, false // Lookup knew the kind
-	}
+	params := Params{}
 	for _, param := range r.spec.Params {
+		params[param.Name] = param.Default
 		if param.Type == TypeMetric {
 			params[param.Name] = sensors[random.IntN(len(sensors))]
 		}
 	}
 	id := string(r.spec.Kind) + "/" + strconv.FormatUint(r.seed, 36) + "/" + strconv.FormatInt(from.Unix(), 10)
-	return Fault{ID: id, Kind: r.spec.Kind, Params: params, From: from, To: to}, true
+	return Fault{ID: id, Kind: r.spec.Kind, Params: params, From: from, To: from.Add(min(max(length, time.Second), slot))}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // sensors are the metrics whose sensors fail by chance.
@@ -113,10 +166,13 @@ func (p *Plan) During(from, to time.Time) []Fault {
 	}
 	last := slotOf(to.Add(-1))
 	for i := range p.rates {
-		for n := slotOf(from); n <= last; n++ {
-			if f, ok := p.rates[i].inSlot(n); ok && f.From.Before(to) && f.To.After(from) {
-				out = append(out, f)
-			}
+		for n := slotOf(from) - 1; n <= last; n++ {
+			p.rates[i].inSlot(n, func(f Fault) bool {
+				if f.From.Before(to) && f.To.After(from) {
+					out = append(out, f)
+				}
+				return f.From.Before(to)
+			})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Fault) int { return a.From.Compare(b.From) })

@@ -47,10 +47,10 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // MarshalText writes a duration with its unit.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-const (
-	maxSiteLength = 64 // bytes, as in the registry
-	minInterval   = 10 * time.Millisecond
-)
+// MinInterval is the shortest time between two readings of a kiosk.
+const MinInterval = 10 * time.Millisecond
+
+const maxSiteLength = 64 // bytes, as in the registry
 
 // check names every fault of the settings.
 func (k *Kiosk) check() error {
@@ -70,8 +70,8 @@ func (k *Kiosk) check() error {
 			fault("%s %v, %v is not on Earth", name, p.Lat, p.Lng)
 		}
 	}
-	if k.Interval != 0 && time.Duration(k.Interval) < minInterval {
-		fault("interval %s is less than %s", time.Duration(k.Interval), minInterval)
+	if k.Interval != 0 && time.Duration(k.Interval) < MinInterval {
+		fault("interval %s is less than %s", time.Duration(k.Interval), MinInterval)
 	}
 	return errors.Join(faults...)
 }
@@ -230,7 +230,7 @@ func Plan(known []Kiosk, prefix string, n int) []Kiosk {
 		k, ok := bySerial[serial]
 		if !ok {
 			neighbours := bySite[sites[i%len(sites)]]
-			k = derive(serial, neighbours[hash(serial)%uint64(len(neighbours))])
+			k = Beside(serial, neighbours[hash(serial)%uint64(len(neighbours))])
 		}
 		if k.RealLocation == nil {
 			k.RealLocation = k.Location
@@ -240,8 +240,9 @@ func Plan(known []Kiosk, prefix string, n int) []Kiosk {
 	return out
 }
 
-// derive places another kiosk within some dozens of metres of its neighbour.
-func derive(serial string, neighbour Kiosk) Kiosk {
+// Beside returns another kiosk like its neighbour, within some dozens of metres of it, always at the same
+// place. It stands where it is assigned to.
+func Beside(serial string, neighbour Kiosk) Kiosk {
 	k := neighbour
 	k.Serial, k.RealLocation = serial, nil
 	if k.Location == nil {
@@ -250,10 +251,9 @@ func derive(serial string, neighbour Kiosk) Kiosk {
 	h := hash(serial)
 	angle := float64(h%360) * math.Pi / 180
 	metres := 10 + float64(h/360%60)
-	k.Location = &device.Position{
-		Lat: k.Location.Lat + metres*math.Sin(angle)/metresPerDegree,
-		Lng: k.Location.Lng + metres*math.Cos(angle)/metresPerDegree/math.Max(math.Cos(k.Location.Lat*math.Pi/180), 0.01),
-	}
+	lat := k.Location.Lat + metres*math.Sin(angle)/metresPerDegree
+	lng := k.Location.Lng + metres*math.Cos(angle)/metresPerDegree/math.Max(math.Cos(k.Location.Lat*math.Pi/180), 0.01)
+	k.Location = &device.Position{Lat: min(max(lat, -90), 90), Lng: min(max(lng, -180), 180)}
 	return k
 }
 

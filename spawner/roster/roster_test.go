@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kioskfleet/kiosk/device"
 )
 
 func TestTheShippedSettingsAreGood(t *testing.T) {
@@ -128,5 +131,16 @@ func TestDurationsSurviveJSON(t *testing.T) {
 	text, err := Duration(90 * time.Second).MarshalText()
 	if err != nil || d.UnmarshalText(text) != nil || d != Duration(90*time.Second) {
 		t.Errorf("%s became %v, %v", text, d, err)
+	}
+}
+
+func TestAKioskBesideThePoleIsOnEarth(t *testing.T) {
+	for _, at := range []device.Position{{Lat: 90, Lng: 180}, {Lat: -90, Lng: -180}} {
+		for i := range 100 {
+			k := Beside(fmt.Sprintf("K-%d", i), Kiosk{Site: "Pole", Location: &at, RealLocation: &device.Position{}})
+			if err := k.check(); err != nil || k.RealLocation != nil || k.Site != "Pole" {
+				t.Fatalf("%+v: %v", k, err)
+			}
+		}
 	}
 }
