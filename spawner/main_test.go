@@ -32,8 +32,16 @@ func TestTheCommandLineNamesWhatIsWrong(t *testing.T) {
 		"good":          {"-n 3 --serial-prefix X- --ramp-up 0.5 --exec", ""},
 		"shipped file":  {"--kiosks-file ../configs/kiosks.json", ""},
 		"none":          {"-n 0", "count: 0 is not within 1 to 100000"},
+		"a range":       {"--first 7501 -n 7500", ""},
+		"last of all":   {"--first 100000 -n 1", ""},
+		"too far":       {"--first 99999 -n 3", "count: 3 is not within 1 to 2; kiosks have the numbers 1 to 100000, the first is 99999"},
+		"before first":  {"--first 0", "first: 0 is not within 1 to 100000"},
+		"long serial":   {"--first 9999 -n 2 --serial-prefix " + strings.Repeat("x", 60), "serial_prefix: serial"},
+		"summary":       {"--summary no/such/folder/s.json", "summary: stat no/such/folder"},
+		"summary dir":   {"--summary ..", "summary: .. is a folder"},
+		"profiler":      {"--debug-addr :6060", "debug.addr: :6060 is not a loopback address"},
 		"prefix":        {"--serial-prefix a/", "serial_prefix: serial"},
-		"ramp":          {"--ramp-up 0", "ramp_up: 0 is not a positive number"},
+		"ramp":          {"--ramp-up -1", "ramp_up: -1 is not a number of kiosks per second"},
 		"interval":      {"--interval 1ms", "interval: 1ms is less than 10ms"},
 		"outbox count":  {"--outbox-max-readings 0", "outbox.max_readings: 0 is less than 1"},
 		"outbox size":   {"--outbox-max-size 1KiB", "outbox.max_size: 1KiB is less than 64KiB"},
@@ -77,5 +85,22 @@ func TestTheIntervalOfTheCommandLineWins(t *testing.T) {
 		if len(kiosks) != 10 || kiosks[0].Interval != roster.Duration(want) {
 			t.Errorf("%d kiosks, interval %v, want %v", len(kiosks), time.Duration(kiosks[0].Interval), want)
 		}
+	}
+}
+
+func TestARangeHasTheKiosksOfTheWhole(t *testing.T) {
+	c := Defaults()
+	c.KiosksFile, c.Count = "../configs/kiosks.json", 20
+	whole, err := c.kiosks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.First, c.Count = 6, 10
+	part, err := c.kiosks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(part, whole[5:15]) {
+		t.Errorf("kiosks 6 to 15 are %+v", part)
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"kioskfleet/admin/store"
 	"kioskfleet/admin/telemetry"
 	"kioskfleet/admin/web"
+	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/pki"
 )
 
@@ -49,7 +50,7 @@ type App struct {
 	link     link
 	listener net.Listener
 	server   *http.Server
-	debug    *debugServer // nil: none
+	debug    *daemon.Profiler // nil: none
 	store    *store.Store
 
 	closers []closer
@@ -157,7 +158,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 		return nil, err
 	}
 	if cfg.Debug.Addr != "" {
-		if a.debug, err = listenDebug(ctx, cfg.Debug.Addr); err != nil {
+		if a.debug, err = cfg.Debug.Listen(ctx); err != nil {
 			return nil, err
 		}
 		a.onClose("profiler", a.debug.Close)
@@ -295,9 +296,9 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	running := []any{"page", a.URL(), "brokers", a.brokers(), "data", a.cfg.DataDir}
 	if a.debug != nil {
-		group.Go(a.debug.serve)
+		group.Go(a.debug.Serve)
 		context.AfterFunc(ctx, func() { _ = a.debug.Close() })
-		running = append(running, "debug", a.debug.url())
+		running = append(running, "debug", a.debug.URL())
 	}
 	a.log.Info("kiosk fleet admin is running", running...)
 	err := group.Wait()

@@ -78,11 +78,8 @@ type Config struct {
 		KioskValidity time.Duration `key:"kiosk_validity" usage:"validity of kiosks' certificates"`
 	} `key:"pki"`
 
-	Debug struct {
-		Addr string `key:"addr" usage:"loopback address of the Go profiler, empty: none"`
-	} `key:"debug"`
-
-	Log daemon.Log `key:"log"`
+	Debug daemon.Debug `key:"debug"`
+	Log   daemon.Log   `key:"log"`
 }
 
 // DefaultConfig starts with an empty folder and nothing else.
@@ -160,12 +157,8 @@ func (c *Config) Validate() error {
 	if c.PKI.KioskValidity < time.Hour {
 		fault("pki.kiosk_validity", "must be at least 1h")
 	}
-	if c.Debug.Addr != "" {
-		if host, _, err := net.SplitHostPort(c.Debug.Addr); err != nil {
-			fault("debug.addr", "%q is not host:port", c.Debug.Addr)
-		} else if !loopback(host) {
-			fault("debug.addr", "%s is not a loopback address, and the profiler asks nobody who they are", c.Debug.Addr)
-		}
+	if err := c.Debug.Validate(); err != nil {
+		faults = append(faults, err)
 	}
 	if p := c.Admin.Password; p != "" && len(p) < 10 {
 		fault("admin.password", "must have at least 10 characters")

@@ -141,6 +141,7 @@ func TestEachLibraryHasOneHome(t *testing.T) {
 		"github.com/go-viper/mapstructure/v2":         {"internal/config"},
 		"go.yaml.in/yaml/v3":                          {"admin/api", "spawner/scenario"},
 		"golang.org/x/crypto/argon2":                  {"admin/auth"},
+		"github.com/HdrHistogram/hdrhistogram-go":     {"internal/latency"},
 	}
 	for _, p := range packages(t) {
 		for _, imported := range p.Imports {

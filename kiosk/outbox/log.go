@@ -45,7 +45,8 @@ const (
 // ErrClosed is what a Log and its Boxes give after Close.
 var ErrClosed = errors.New("the outbox is closed")
 
-var errInUse = errors.New("it is in use by another process, or by another part of this one")
+// ErrInUse is what Open gives while another process has the folder.
+var ErrInUse = errors.New("it is in use by another process, or by another part of this one")
 
 // Log is the outbox of all kiosks of a process: segments of records in one folder. Open it, run Run in
 // the background, Close it in the end. Safe for concurrent use.
@@ -78,7 +79,8 @@ type Log struct {
 // Open opens the log of a folder, which it makes if there is none, and finds what was left in it. A torn
 // end of the newest segment is cut off. A damaged record costs the rest of its segment, which is logged.
 //
-// Errors: the folder cannot be made, read or written, is in use, or is of another version; they name it.
+// Errors: the folder cannot be made, read or written, is in use (ErrInUse), or is of another version; they
+// name it.
 func Open(cfg Config) (*Log, error) { return open(cfg, openFile) }
 
 func open(cfg Config, openFile func(string) (file, error)) (*Log, error) {

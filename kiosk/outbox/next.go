@@ -112,20 +112,28 @@ func (b *Box) payload(e *entry, buf *[]byte) ([]byte, error) {
 	if e.held != nil {
 		return e.held.payload, nil
 	}
+	r, err := b.read(e, buf)
+	return r.payload, err
+}
+
+// read reads an entry's record from disk into buf.
+//
+// Errors: os.ErrClosed, wrapped; a damage.
+func (b *Box) read(e *entry, buf *[]byte) (record, error) {
 	*buf = slices.Grow((*buf)[:0], int(e.size))[:e.size]
 	data := *buf
 	if _, err := e.segment.file.ReadAt(data, int64(e.offset)); err != nil {
 		if errors.Is(err, os.ErrClosed) {
-			return nil, err
+			return record{}, err
 		}
-		return nil, &damage{e.mark, err}
+		return record{}, &damage{e.mark, err}
 	}
 	r, _, err := decodeRecord(data)
 	if err == nil && (r.mark != e.mark || r.kind != e.kind || string(r.serial) != b.serial) {
 		err = errDamaged
 	}
 	if err != nil {
-		return nil, &damage{e.mark, err}
+		return record{}, &damage{e.mark, err}
 	}
-	return r.payload, nil
+	return r, nil
 }

@@ -11,23 +11,20 @@ const maxRanges = 64
 // has); where no session has two, the oldest range is forgotten. It returns a new list, and how many
 // ranges were forgotten.
 func addDropped(list []protocol.SeqRange, session string, seq uint64) (out []protocol.SeqRange, forgotten int) {
+	return addRange(list, protocol.SeqRange{Session: session, From: seq, To: seq})
+}
+
+// addRange is addDropped for all readings of a range.
+func addRange(list []protocol.SeqRange, r protocol.SeqRange) (out []protocol.SeqRange, forgotten int) {
 	out = append(make([]protocol.SeqRange, 0, len(list)+1), list...)
 	for i := len(out) - 1; i >= 0; i-- {
 		g := &out[i]
-		switch {
-		case g.Session != session:
-			continue
-		case seq >= g.From && seq <= g.To:
-			return out, 0
-		case seq == g.To+1:
-			g.To = seq
-			return out, 0
-		case seq+1 == g.From:
-			g.From = seq
+		if g.Session == r.Session && r.From <= g.To+1 && g.From <= r.To+1 {
+			g.From, g.To = min(g.From, r.From), max(g.To, r.To)
 			return out, 0
 		}
 	}
-	out = append(out, protocol.SeqRange{Session: session, From: seq, To: seq})
+	out = append(out, r)
 	if len(out) <= maxRanges {
 		return out, 0
 	}

@@ -10,7 +10,7 @@ import (
 	"kioskfleet/kiosk/outbox"
 )
 
-func openOutbox(t *testing.T, dataDir string) *outbox.Log {
+func outboxOf(t *testing.T, dataDir string) *outbox.Log {
 	t.Helper()
 	log, err := outbox.Open(outbox.Config{Dir: filepath.Join(dataDir, "spawner", "outbox")})
 	if err != nil {
@@ -27,11 +27,11 @@ func TestWhatASwarmCouldNotSendIsInItsOutbox(t *testing.T) {
 	cfg := w.config(5, dir)
 	cfg.MaxReadings = 5 * minReadingsOfOne
 	stop := run(t, cfg)
-	eventually(t, "a full outbox", func() bool { return cfg.Counters.Dropped.Load() > 0 })
+	eventually(t, "a full outbox", func() bool { return cfg.Counters.Totals().Readings.Dropped > 0 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	log := openOutbox(t, dir)
+	log := outboxOf(t, dir)
 	for i := range 5 {
 		serial := fmt.Sprintf("SIM-KIOSK-%03d", i+1)
 		box, err := log.Box(serial, outbox.Limits{})
@@ -49,7 +49,7 @@ func TestWhatASwarmCouldNotSendIsInItsOutbox(t *testing.T) {
 func TestAnOutboxInUseIsNamed(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
-	openOutbox(t, dir)
+	outboxOf(t, dir)
 	s, err := New(w.config(1, dir))
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 // ProcessConfig describes a swarm of one kiosk process each. Kiosks, Binary and Registrar are required.
 type ProcessConfig struct {
 	Kiosks    []roster.Kiosk
+	First     int    // number of the first kiosk; default 1
 	Binary    string // of the program kiosk
 	AdminURL  string
 	Tokens    enroll.Tokens
@@ -35,7 +36,7 @@ type ProcessConfig struct {
 	MaxReadings int
 	MaxBytes    int64
 	Interval    time.Duration // of kiosks whose settings name none; default 5 s
-	RampUp      float64       // kiosks started per second; default 50
+	RampUp      float64       // kiosks started per second; default DefaultRampUp
 	LogLevel    string
 	LogFormat   string
 	// Output gets what the processes write, whole lines at a time.
@@ -72,8 +73,9 @@ func NewProcesses(cfg ProcessConfig) (*Processes, error) {
 		cfg.Interval = defaultInterval
 	}
 	if cfg.RampUp <= 0 {
-		cfg.RampUp = defaultRampUp
+		cfg.RampUp = DefaultRampUp(len(cfg.Kiosks))
 	}
+	cfg.First = max(cfg.First, 1)
 	if cfg.MaxReadings <= 0 {
 		cfg.MaxReadings = DefaultMaxReadings
 	}
@@ -96,8 +98,17 @@ func NewProcesses(cfg ProcessConfig) (*Processes, error) {
 // each says goodbye, and by force when that takes too long. A process that ends by itself is logged
 // and not started again.
 //
-// Errors: every process has ended by itself; the error is that of the first.
+// Errors: every process has ended by itself, the error is that of the first; another spawner runs some of
+// the kiosks.
 func (p *Processes) Run(ctx context.Context) error {
+	claim, err := claimRange(ctx, p.cfg.DataDir, p.cfg.First, len(p.cfg.Kiosks))
+	if err != nil {
+		return err
+	}
+	defer claim.release()
+	if err := claim.started(); err != nil {
+		return err
+	}
 	return launch(ctx, p.cfg.Kiosks, p.cfg.RampUp, p.cfg.Counters, p.cfg.Log, p.kiosk)
 }
 

@@ -19,11 +19,16 @@ import (
 	"kioskfleet/spawner/roster"
 )
 
-// TestMain lets the test's own binary stand in for the program kiosk: it knows by the first argument
-// that Processes gives.
+// TestMain lets the test's own binary stand in for the program kiosk, which it knows by the first argument
+// that Processes gives, and for other spawners.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "--serial=") {
+	switch {
+	case len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "--serial="):
 		os.Exit(standIn())
+	case len(os.Args) > 1 && os.Args[1] == "--hold-range":
+		os.Exit(holdRange(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == "--check-open-files":
+		os.Exit(sayOpenFiles())
 	}
 	os.Exit(m.Run())
 }
@@ -132,47 +137,6 @@ func TestAMissingKioskProgramIsAClearError(t *testing.T) {
 	_, err := NewProcesses(ProcessConfig{Binary: filepath.Join(t.TempDir(), "kiosk")})
 	if err == nil || !strings.Contains(err.Error(), "kiosk_binary") || !strings.Contains(err.Error(), "go build") {
 		t.Errorf("error = %v", err)
-	}
-}
-
-func TestScreenKeepsItsLineLast(t *testing.T) {
-	var b bytes.Buffer
-	s := NewScreen(&b)
-	_, _ = fmt.Fprint(s, "one\n")
-	s.Show("progress 1")
-	_, _ = fmt.Fprint(s, "two\n")
-	s.Show("progress 2")
-	s.Clear()
-	want := "one\n" + clearLine + "progress 1" + clearLine + "two\nprogress 1" + clearLine + "progress 2" + clearLine
-	if b.String() != want {
-		t.Errorf("got  %q\nwant %q", b.String(), want)
-	}
-}
-
-func TestProgressLine(t *testing.T) {
-	c := &Counters{}
-	c.Enrolled.Store(10)
-	c.Connected.Store(9)
-	p := &Progress{Total: 10, Counters: c}
-	if got, want := p.Line(1.96), "10 kiosks: 10 enrolled, 9 connected, 2.0 readings/s"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	c.Lost.Store(1)
-	if got, want := p.Line(0), "10 kiosks: 10 enrolled, 9 connected, 0.0 readings/s, 1 errors"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func TestRateIsSmoothed(t *testing.T) {
-	var r rate
-	at := time.Unix(0, 0)
-	for i, tt := range []struct {
-		count int64
-		want  float64
-	}{{0, 0}, {50, 10}, {100, 10}, {100, 5}, {100, 0}, {200, 10}} {
-		if got := r.next(at.Add(time.Duration(i)*5*time.Second), tt.count); got != tt.want {
-			t.Errorf("update %d: %v, want %v", i, got, tt.want)
-		}
 	}
 }
 

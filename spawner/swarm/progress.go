@@ -3,150 +3,144 @@ package swarm
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"sync"
 	"time"
 )
 
-// Screen shows one line that is updated in place at the end of a terminal's output. What others
-// write to the terminal passes through it, so that it appears above that line. Safe for concurrent use.
-type Screen struct {
-	out io.Writer
-
-	mu   sync.Mutex // guards line
-	line string
-}
-
-// NewScreen returns a screen on a terminal.
-func NewScreen(out io.Writer) *Screen { return &Screen{out: out} }
-
-const clearLine = "\r\x1b[K"
-
-// Show replaces the line. Nothing can be done about a terminal that has gone, so errors are ignored.
-func (s *Screen) Show(line string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.line = line
-	_, _ = io.WriteString(s.out, clearLine+line)
-}
-
-// Write puts whole lines above the line.
-func (s *Screen) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.line == "" {
-		return s.out.Write(b)
-	}
-	_, err := s.out.Write(append([]byte(clearLine), append(b[:len(b):len(b)], s.line...)...))
-	return len(b), err
-}
-
-// Clear removes the line.
-func (s *Screen) Clear() { s.Show("") }
-
-// Intervals between updates on a terminal and between log lines.
+// Intervals between updates on a terminal, between log lines, and between looks at what is yet to happen.
 const (
-	screenInterval = 500 * time.Millisecond
-	logInterval    = 5 * time.Second
+	screenInterval    = 500 * time.Millisecond
+	logInterval       = 5 * time.Second
+	milestoneInterval = 50 * time.Millisecond
 )
 
-// Progress tells how a swarm is doing.
+// Progress tells how a swarm is doing. Run it beside the swarm; Summary and the rest are for afterwards.
 type Progress struct {
-	Total     int // kiosks in the end
+	First     int // number of the first kiosk
+	Kiosks    int
 	Counters  *Counters
 	Processes bool    // one process per kiosk: only they are known, not what they do
 	Screen    *Screen // a terminal; nil: log lines
 	Log       *slog.Logger
+	Now       func() time.Time // the kiosks' time; nil: the present
+	Phase     func() string    // of the scenario; nil: there is none
+
+	began        time.Time
+	allEnrolled  time.Duration // since began; 0: not yet
+	allConnected time.Duration
+	readings     rate3
+	// recent is of the publish-to-ack latencies of the last full window, which began at window.
+	recent latencyWindow
+}
+
+// rate3 is the rates of the three counts of readings.
+type rate3 struct{ sent, acknowledged, resent rate }
+
+func (r *rate3) next(now time.Time, c Readings) rates {
+	return rates{r.sent.next(now, c.Sent), r.acknowledged.next(now, c.Acknowledged), r.resent.next(now, c.Resent)}
 }
 
 // Run tells until ctx ends.
 func (p *Progress) Run(ctx context.Context) {
+	p.began = time.Now()
 	interval := logInterval
 	if p.Screen != nil {
 		interval = screenInterval
+		defer p.Screen.Clear()
 	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	var rate rate
-	rate.next(time.Now(), p.Counters.Readings.Load())
+	milestones := time.NewTicker(milestoneInterval)
+	defer milestones.Stop()
+	p.readings.next(p.began, p.Counters.Totals().Readings)
+	p.recent.begin(p.Counters, p.began)
 	for {
 		select {
 		case <-ctx.Done():
-			if p.Screen != nil {
-				p.Screen.Clear()
-			}
 			return
+		case now := <-milestones.C:
+			if p.look(now) {
+				milestones.Stop()
+			}
 		case now := <-ticker.C:
-			perSecond := rate.next(now, p.Counters.Readings.Load())
+			v := p.view(now)
 			if p.Screen != nil {
-				p.Screen.Show(p.Line(perSecond))
+				columns, lines := p.Screen.size()
+				p.Screen.show(v.lines(columns-1, lines)) // a full line would make some terminals begin the next
 			} else {
-				p.Log.Info("progress", p.attributes("readings_per_second", fmt.Sprintf("%.1f", perSecond))...)
+				p.Log.Info("progress", v.attributes()...)
 			}
 		}
 	}
 }
 
-// Line says it in one line; perSecond is the rate of acknowledged readings.
-func (p *Progress) Line(perSecond float64) string {
-	c := p.Counters
-	if p.Processes {
-		return fmt.Sprintf("%d of %d processes running, %d ended by themselves", c.Running.Load(), p.Total, c.GaveUp.Load())
+// look notes what has happened for the first time, and reports whether nothing is left to wait for.
+func (p *Progress) look(now time.Time) (done bool) {
+	t, all := p.Counters.Totals(), int64(p.Kiosks)
+	if p.allEnrolled == 0 && t.Enrolled >= all {
+		p.allEnrolled = now.Sub(p.began)
 	}
-	line := fmt.Sprintf("%d kiosks: %d enrolled, %d connected, %.1f readings/s", p.Total, c.Enrolled.Load(), c.Connected.Load(), perSecond)
-	if n := c.Errors(); n > 0 {
-		line += fmt.Sprintf(", %d errors", n)
+	if p.allConnected == 0 && t.Connected >= all {
+		p.allConnected = now.Sub(p.began)
 	}
-	return line
+	return p.allEnrolled > 0 && p.allConnected > 0
 }
 
-// Summary tells what the swarm has done.
-func (p *Progress) Summary(took time.Duration) {
-	took = took.Round(100 * time.Millisecond)
-	if p.Screen == nil {
-		p.Log.Info("stopped", p.attributes("took", took)...)
-		return
+// view is how things stand now.
+func (p *Progress) view(now time.Time) *view {
+	v := &view{
+		first: p.First, kiosks: p.Kiosks, processes: p.Processes, up: now.Sub(p.began),
+		totals: p.Counters.Totals(), publish: p.recent.next(p.Counters, now),
+		answers: p.Counters.Answers.Summary(), sites: p.Counters.Sites(),
 	}
-	c := p.Counters
-	text := fmt.Sprintf("stopped after %s: %d kiosks, %d readings and %d acks acknowledged, %d readings dropped, %d errors\n",
-		took, p.Total, c.Readings.Load(), c.Acks.Load(), c.Dropped.Load(), c.Errors())
-	if p.Processes {
-		text = fmt.Sprintf("stopped after %s: %d processes, %d had ended by themselves\n", took, p.Total, c.GaveUp.Load())
+	v.rates = p.readings.next(now, v.totals.Readings)
+	if p.Now != nil {
+		v.simulated = p.Now()
 	}
-	_, _ = io.WriteString(p.Screen, text) // nothing can be done about a terminal that has gone
+	if p.Phase != nil {
+		v.phase = p.Phase()
+	}
+	return v
 }
 
-func (p *Progress) attributes(more ...any) []any {
-	c := p.Counters
-	if p.Processes {
-		return append([]any{"kiosks", p.Total, "running", c.Running.Load(), "ended", c.GaveUp.Load()}, more...)
+// attributes say in a log line what the table shows.
+func (v *view) attributes() []any {
+	if v.processes {
+		return v.totals.attributes(true, v.kiosks)
 	}
-	return append([]any{
-		"kiosks", p.Total, "enrolled", c.Enrolled.Load(), "connected", c.Connected.Load(),
-		"readings", c.Readings.Load(), "acks", c.Acks.Load(), "dropped", c.Dropped.Load(), "errors", c.Errors(),
-	}, more...)
+	a := append(v.totals.attributes(false, v.kiosks),
+		"readings_per_second", fmt.Sprintf("%.1f", v.rates.acknowledged),
+		"publish_to_ack_p50", millis(v.publish.P50), "publish_to_ack_p99", millis(v.publish.P99))
+	if !v.simulated.IsZero() {
+		a = append(a, "simulated", v.simulated)
+	}
+	if v.phase != "" {
+		a = append(a, "phase", v.phase)
+	}
+	return a
 }
 
-// rate turns a growing number into a rate over the last rateWindow. Its zero value is ready.
-type rate struct{ samples []rateSample } // oldest first
-
-type rateSample struct {
-	at    time.Time
-	count int64
+// attributes say in a log line what was counted.
+func (t *Totals) attributes(processes bool, kiosks int) []any {
+	if processes {
+		a := []any{"kiosks", kiosks, "running", t.Running}
+		return append(a, t.errorAttributes()...)
+	}
+	a := []any{
+		"kiosks", kiosks, "enrolled", t.Enrolled, "connected", t.Connected,
+		"sent", t.Readings.Sent, "acknowledged", t.Readings.Acknowledged, "resent", t.Readings.Resent,
+		"dropped", t.Readings.Dropped, "waiting", t.Readings.Waiting,
+		"commands", t.Commands.Received, "executed", t.Commands.Executed,
+	}
+	return append(a, t.errorAttributes()...)
 }
 
-// rateWindow is as long as two usual intervals between readings, so that the rate holds still.
-const rateWindow = 10 * time.Second
-
-func (r *rate) next(now time.Time, count int64) (perSecond float64) {
-	r.samples = append(r.samples, rateSample{now, count})
-	for len(r.samples) > 2 && now.Sub(r.samples[1].at) >= rateWindow {
-		r.samples = r.samples[1:]
+// errorAttributes name the errors that there were.
+func (t *Totals) errorAttributes() (a []any) {
+	for _, e := range t.Errors {
+		if e.Count > 0 {
+			a = append(a, e.Kind, e.Count)
+		}
 	}
-	oldest := r.samples[0]
-	if seconds := now.Sub(oldest.at).Seconds(); seconds > 0 {
-		perSecond = float64(count-oldest.count) / seconds
-	}
-	return perSecond
+	return a
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"kioskfleet/internal/mqttclient"
@@ -21,24 +20,10 @@ import (
 	"kioskfleet/spawner/roster"
 )
 
-// Counters count what a swarm does.
-type Counters struct {
-	agent.Counters
-	Started  atomic.Int64
-	Enrolled atomic.Int64
-	GaveUp   atomic.Int64 // kiosks that ended by themselves
-	Running  atomic.Int64 // kiosk processes right now
-}
-
-// Errors is how often something went wrong: kiosks that gave up, connections lost and not made,
-// readings dropped.
-func (c *Counters) Errors() int64 {
-	return c.GaveUp.Load() + c.Lost.Load() + c.Failed.Load() + c.Dropped.Load()
-}
-
 // Config describes a swarm. Kiosks, Platform and Registrar are required.
 type Config struct {
 	Kiosks    []roster.Kiosk
+	First     int // number of the first kiosk; default 1
 	Platform  *enroll.Platform
 	Tokens    enroll.Tokens
 	Registrar *Registrar
@@ -48,7 +33,7 @@ type Config struct {
 	MaxReadings int
 	MaxBytes    int64
 	Interval    time.Duration // of kiosks whose settings name none; default 5 s
-	RampUp      float64       // kiosks started per second; default 50
+	RampUp      float64       // kiosks started per second; default DefaultRampUp
 	Seed        uint64        // of what the kiosks sense; 0 derives it from each serial
 	// Fate says what befalls a kiosk; nil: nothing but wear.
 	Fate     func(k roster.Kiosk) Fate
@@ -67,11 +52,14 @@ type Fate struct {
 
 const (
 	defaultInterval = 5 * time.Second
-	defaultRampUp   = 50
 	// stopTime is how long a swarm that stops waits for its kiosks to say goodbye.
 	stopTime        = 2800 * time.Millisecond
 	spawnerDataPart = "spawner"
 )
+
+// DefaultRampUp is how many kiosks are started per second unless somebody says otherwise: 50, and more of
+// many, so that all are started within two minutes.
+func DefaultRampUp(kiosks int) float64 { return max(50, float64(kiosks)/120) }
 
 // Bounds of what the kiosks of a swarm keep while the broker is away.
 const (
@@ -103,8 +91,9 @@ func New(cfg Config) (*Swarm, error) {
 		cfg.Interval = defaultInterval
 	}
 	if cfg.RampUp <= 0 {
-		cfg.RampUp = defaultRampUp
+		cfg.RampUp = DefaultRampUp(len(cfg.Kiosks))
 	}
+	cfg.First = max(cfg.First, 1)
 	if cfg.MaxReadings <= 0 {
 		cfg.MaxReadings = DefaultMaxReadings
 	}
@@ -120,6 +109,7 @@ func New(cfg Config) (*Swarm, error) {
 	s := &Swarm{cfg: cfg, bySerial: make(map[string]roster.Kiosk, len(cfg.Kiosks)), zones: map[string]*time.Location{}}
 	for _, k := range cfg.Kiosks {
 		s.bySerial[k.Serial] = k
+		cfg.Counters.Site(k.Site).Kiosks.Add(1)
 		if s.zones[k.Timezone] != nil {
 			continue
 		}
@@ -142,17 +132,47 @@ func New(cfg Config) (*Swarm, error) {
 // Run starts the kiosks at the ramp-up rate and runs them until ctx ends, then waits a moment for
 // their goodbyes.
 //
-// Errors: every kiosk has ended by itself, the error is that of the first; the outbox cannot be opened.
+// Errors: every kiosk has ended by itself, the error is that of the first; another process runs some of
+// the kiosks; the outbox cannot be opened.
 func (s *Swarm) Run(ctx context.Context) error {
-	waiting, err := outbox.Open(outbox.Config{Dir: filepath.Join(s.cfg.DataDir, spawnerDataPart, "outbox"), Log: s.cfg.Log})
+	claim, err := claimRange(ctx, s.cfg.DataDir, s.cfg.First, len(s.cfg.Kiosks))
+	if err != nil {
+		return err
+	}
+	defer claim.release()
+	waiting, err := openOutbox(s.cfg.DataDir, s.cfg.First, s.cfg.Kiosks, s.cfg.Log)
 	if err != nil {
 		return err
 	}
 	return waiting.During(func() error {
-		return launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, func(ctx context.Context, k roster.Kiosk) error {
+		if err := claim.started(); err != nil {
+			return err
+		}
+		counting, counted := context.WithCancel(ctx)
+		var background sync.WaitGroup
+		background.Go(func() { s.countWaiting(counting, waiting) })
+		err := launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, func(ctx context.Context, k roster.Kiosk) error {
 			return s.kiosk(ctx, k, waiting)
 		})
+		counted()
+		background.Wait()
+		s.cfg.Counters.Waiting.Store(int64(waiting.Readings()))
+		return err
 	})
+}
+
+// countWaiting counts what is in the outbox, once a second until ctx ends.
+func (s *Swarm) countWaiting(ctx context.Context, waiting *outbox.Log) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		s.cfg.Counters.Waiting.Store(int64(waiting.Readings()))
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 // kiosk runs one kiosk.
@@ -171,7 +191,7 @@ func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) 
 	if interval == 0 {
 		interval = s.cfg.Interval
 	}
-	counters := &s.cfg.Counters.Counters
+	counters := &s.cfg.Counters.Site(k.Site).Agents
 	limits := outbox.Limits{Dropped: func(n int) { counters.Dropped.Add(int64(n)) }}
 	limits.MaxReadings, limits.MaxBytes = share(s.cfg.MaxReadings, s.cfg.MaxBytes, len(s.cfg.Kiosks))
 	box, err := waiting.Box(k.Serial, limits)
@@ -189,6 +209,7 @@ func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) 
 		Outbox:   box,
 		Backoff:  s.cfg.Backoff,
 		Counters: counters,
+		Hooks:    agent.Hooks{Acknowledged: s.cfg.Counters.acknowledged, Answered: s.cfg.Counters.Answers.Record},
 		Log:      s.cfg.Log,
 	})
 	if err != nil {
@@ -245,7 +266,7 @@ ramp:
 		select {
 		case <-ended:
 		case <-limit.C:
-			log.Warn("some kiosks did not say goodbye in time", "connected", counters.Connected.Load())
+			log.Warn("some kiosks did not say goodbye in time", "connected", counters.Totals().Connected)
 		}
 	}
 	if ctx.Err() != nil {

@@ -261,31 +261,6 @@ func TestTheReadingIsWhatAKioskSends(t *testing.T) {
 	}
 }
 
-func TestHistogram(t *testing.T) {
-	var h Histogram
-	if h.Quantile(0.5) != 0 {
-		t.Error("an empty histogram has a median")
-	}
-	for i := 1; i <= 10_000; i++ {
-		h.Record(time.Duration(i) * time.Millisecond)
-	}
-	h.Record(-1)
-	for _, tt := range []struct {
-		q    float64
-		want time.Duration
-	}{{0, time.Microsecond}, {0.5, 5 * time.Second}, {0.99, 9900 * time.Millisecond}, {1, 10 * time.Second}} {
-		if got := h.Quantile(tt.q); float64(got) < 0.96*float64(tt.want)-1e3 || float64(got) > 1.04*float64(tt.want) {
-			t.Errorf("quantile %v is %s, want %s within 4%%", tt.q, got, tt.want)
-		}
-	}
-	for _, v := range []uint64{0, 1, 31, 32, 33, 63, 64, 1000, 1 << 40, 1<<64 - 1} {
-		i := bucketOf(v)
-		if v > upperBound(i) || i > 0 && v <= upperBound(i-1) {
-			t.Errorf("%d is in bucket %d of (%d, %d]", v, i, upperBound(i-1), upperBound(i))
-		}
-	}
-}
-
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte{typeConnack << 4, 2, 0, 0, typePuback << 4, 2, 0, 1})
 	f.Add([]byte{typeConnack << 4, 6, 0, 0, 3, 0x21, 0, 64, typePubrec << 4, 4, 0, 1, 0x10, 0})
