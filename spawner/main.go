@@ -196,7 +196,7 @@ func program() daemon.Program[Config] {
 		Long:    "Spawner runs simulated kiosks, which enrol, connect and obey like real ones.",
 		Default: Defaults,
 		Log:     func(c *Config) daemon.Log { return c.Log },
-		Run:     run,
+		Run:     run, Commands: commands,
 	}
 }
 
