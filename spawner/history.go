@@ -31,10 +31,12 @@ func commands(load daemon.Loader[Config]) []*cobra.Command {
 				}
 				return cfg.kiosks()
 			},
-			Platform: platform,
-			Tokens:   enroll.Tokens{File: cfg.TokenFile, Text: cfg.Enrollment.Token, DataDir: cfg.DataDir},
-			API:      cfg.API.Token, DataDir: cfg.DataDir,
-			Logger: func(w io.Writer) (*slog.Logger, error) { return cfg.Log.Logger(w) },
+			SerialPrefix: cfg.SerialPrefix,
+			Platform:     platform,
+			Tokens:       enroll.Tokens{File: cfg.TokenFile, Text: cfg.Enrollment.Token, DataDir: cfg.DataDir},
+			APIToken:     cfg.API.Token,
+			DataDir:      cfg.DataDir,
+			Logger:       func(w io.Writer) (*slog.Logger, error) { return cfg.Log.Logger(w) },
 		}, nil
 	}, nil)}
 }

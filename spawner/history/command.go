@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"kioskfleet/kiosk/device"
@@ -20,32 +18,37 @@ import (
 	"kioskfleet/spawner/swarm"
 )
 
-// Fleet is who lives through a history, and what befalls them; see Config.
-type Fleet struct {
-	Kiosks []roster.Kiosk
-	Fate   func(roster.Kiosk) (*fault.Plan, []device.Condition)
-}
-
 // Spawner is what the subcommands take from the program's configuration.
 type Spawner struct {
-	Kiosks   func(n int) ([]roster.Kiosk, error) // settings of the first n kiosks
-	Platform *enroll.Platform
-	Tokens   enroll.Tokens
-	API      string // API token
-	DataDir  string
-	Logger   func(w io.Writer) (*slog.Logger, error) // as configured
+	Kiosks       func(n int) ([]roster.Kiosk, error) // settings of n kiosks
+	SerialPrefix string
+	Platform     *enroll.Platform
+	Tokens       enroll.Tokens
+	APIToken     string
+	DataDir      string
+	Logger       func(w io.Writer) (*slog.Logger, error) // as configured
 }
 
 // Loader reads the configuration that a subcommand was called with.
 type Loader func(cmd *cobra.Command) (*Spawner, error)
 
-// Scenario reads the fleet of a scenario file for a history that begins at start. n is how many kiosks the
-// command line asks for; 0: as many as the scenario has.
-type Scenario func(file string, start time.Time, n int, seed uint64) (Fleet, error)
+// Scenario is what a scenario file says of a history.
+type Scenario struct {
+	Name   string
+	Seed   uint64
+	Start  time.Time // zero: it does not say
+	Length time.Duration
+	Kiosks []roster.Kiosk
+	// Fate returns what befalls the kiosks when it begins at start; see Config.
+	Fate func(start time.Time) func(roster.Kiosk) (*fault.Plan, []device.Condition)
+}
+
+// ScenarioReader reads a scenario file; given are the kiosks of one that names none.
+type ScenarioReader func(s *Spawner, file string, given []roster.Kiosk) (*Scenario, error)
 
 // Command returns the subcommand history, with its own subcommand load. Without scenario there is no
 // --scenario.
-func Command(load Loader, scenario Scenario) *cobra.Command {
+func Command(load Loader, scenario ScenarioReader) *cobra.Command {
 	o := options{readScenario: scenario}
 	cmd := &cobra.Command{
 		Use: "history", Short: "Write what simulated kiosks would have reported over days, with the truth about it",
@@ -66,7 +69,7 @@ and the truth about them to files. The same arguments and start give the same fi
 	f.StringVar(&o.cfg.Compress, "compress", Zstd, "zstd or none")
 	f.BoolVar(&o.cfg.Force, "force", false, "write over the history in the folder")
 	if scenario != nil {
-		f.StringVar(&o.cfg.Scenario, "scenario", "", "scenario file, YAML, instead of faults by chance")
+		f.StringVar(&o.scenario, "scenario", "", "scenario file, YAML; it says what befalls whom, and how long, from when and with which seed if no flag does")
 		cmd.MarkFlagsMutuallyExclusive("faults", "scenario")
 	}
 	_ = cmd.MarkFlagRequired("out") // the flag exists
@@ -79,7 +82,8 @@ type options struct {
 	cfg          Config
 	kiosks       int
 	start        string
-	readScenario Scenario
+	scenario     string
+	readScenario ScenarioReader
 }
 
 func (o *options) write(cmd *cobra.Command, load Loader) error {
@@ -94,14 +98,10 @@ func (o *options) write(cmd *cobra.Command, load Loader) error {
 	if o.kiosks < 1 || o.kiosks > maxKiosks {
 		return fmt.Errorf("--kiosks: %d is not within 1 to %d", o.kiosks, maxKiosks)
 	}
-	if cfg.Start, err = startOf(o.start, cfg.Days, time.Now()); err != nil {
+	if err := o.fill(&cfg, s, cmd.Flags().Changed); err != nil {
 		return err
 	}
-	fleet, err := o.fleet(cmd, s, cfg.Start)
-	if err != nil {
-		return err
-	}
-	cfg.Kiosks, cfg.Fate, cfg.Progress = fleet.Kiosks, fleet.Fate, &atomic.Int64{}
+	cfg.Progress = &atomic.Int64{}
 	began := time.Now()
 	var m *Manifest
 	err = telling(cmd, s, func(took time.Duration) (string, []any) {
@@ -125,28 +125,39 @@ func (o *options) write(cmd *cobra.Command, load Loader) error {
 	return err
 }
 
-// fleet returns the kiosks of the scenario, or plain ones with faults by chance.
-func (o *options) fleet(cmd *cobra.Command, s *Spawner, start time.Time) (Fleet, error) {
-	if o.cfg.Scenario != "" {
-		n := 0
-		if cmd.Flags().Changed("kiosks") {
-			n = o.kiosks
-		}
-		fleet, err := o.readScenario(o.cfg.Scenario, start, n, o.cfg.Seed)
-		if err != nil {
-			return Fleet{}, fmt.Errorf("--scenario: %w", err)
-		}
-		return fleet, nil
-	}
-	rates, err := Rates(o.cfg.Faults)
-	if err != nil {
-		return Fleet{}, err
-	}
+// fill finds out who lives when and through what: from the scenario, where no flag says otherwise.
+func (o *options) fill(cfg *Config, s *Spawner, given func(flag string) bool) error {
 	kiosks, err := s.Kiosks(o.kiosks)
 	if err != nil {
-		return Fleet{}, err
+		return err
 	}
-	return Fleet{kiosks, Chance(o.cfg.Seed, rates)}, nil
+	if o.scenario == "" {
+		rates, err := Rates(cfg.Faults)
+		if err != nil {
+			return err
+		}
+		cfg.Kiosks, cfg.Fate = kiosks, Chance(cfg.Seed, rates)
+		cfg.Start, err = startOf(o.start, cfg.Days, time.Now())
+		return err
+	}
+	sc, err := o.readScenario(s, o.scenario, kiosks)
+	if err != nil {
+		return fmt.Errorf("--scenario: %w", err)
+	}
+	if !given("days") {
+		cfg.Days = int(max((sc.Length+day-1)/day, 1))
+	}
+	if !given("seed") {
+		cfg.Seed = sc.Seed
+	}
+	cfg.Start = sc.Start
+	if o.start != "" || sc.Start.IsZero() {
+		if cfg.Start, err = startOf(o.start, cfg.Days, time.Now()); err != nil {
+			return err
+		}
+	}
+	cfg.Scenario, cfg.Faults, cfg.Kiosks, cfg.Fate = sc.Name, "", sc.Kiosks, sc.Fate(cfg.Start)
+	return nil
 }
 
 // startOf reads the start, or finds the one with which the history ends at the last midnight.
@@ -212,7 +223,7 @@ func loadAndTell(cmd *cobra.Command, s *Spawner, cfg LoadConfig) error {
 	}, func(log *slog.Logger) error {
 		quiet := slog.New(swarm.Quiet(log.Handler(), 20, 10*time.Second))
 		cfg.Log = quiet
-		cfg.Registrar = &swarm.Registrar{Platform: s.Platform, Token: s.API, DataDir: s.DataDir, Log: quiet}
+		cfg.Registrar = &swarm.Registrar{Platform: s.Platform, Token: s.APIToken, DataDir: s.DataDir, Log: quiet}
 		return Load(cmd.Context(), cfg)
 	})
 	if c.Total.Load() == 0 {
@@ -222,46 +233,4 @@ func loadAndTell(cmd *cobra.Command, s *Spawner, cfg LoadConfig) error {
 	_, printErr := fmt.Fprintf(cmd.OutOrStdout(), "%d readings: %d sent, %d acknowledged, %d resent, %d in earlier runs; %s, %.0f a second\n",
 		c.Total.Load(), c.Sent.Load(), c.Acknowledged.Load(), c.Resent.Load(), c.Before.Load(), took.Round(100*time.Millisecond), float64(c.Acknowledged.Load())/took.Seconds())
 	return errors.Join(err, printErr)
-}
-
-// Intervals between words on how it goes, on a terminal and in a log.
-const (
-	screenInterval = 500 * time.Millisecond
-	logInterval    = 5 * time.Second
-)
-
-// telling runs work and says meanwhile on the command's error stream how it goes.
-func telling(cmd *cobra.Command, s *Spawner, say func(took time.Duration) (string, []any), work func(*slog.Logger) error) error {
-	out := cmd.ErrOrStderr()
-	every := logInterval
-	var screen *swarm.Screen
-	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		screen, every = swarm.NewScreen(out), screenInterval
-		out = screen
-	}
-	log, err := s.Logger(out)
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	began := time.Now()
-	go func() { ended <- work(log) }()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case err := <-ended:
-			if screen != nil {
-				screen.Clear()
-			}
-			return err
-		case <-ticker.C:
-			line, attributes := say(time.Since(began))
-			if screen != nil {
-				screen.Show(line)
-			} else {
-				log.Info("progress", attributes...)
-			}
-		}
-	}
 }

@@ -12,12 +12,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/fault"
+	"kioskfleet/kiosk/truth"
 	"kioskfleet/spawner/roster"
 )
 
 // call runs the subcommand with some arguments.
-func call(t *testing.T, scenario Scenario, args ...string) (string, error) {
+func call(t *testing.T, scenario ScenarioReader, args ...string) (string, error) {
 	t.Helper()
 	cmd := Command(func(*cobra.Command) (*Spawner, error) {
 		platform, err := enroll.NewPlatform("http://127.0.0.1:1")
@@ -55,8 +58,51 @@ func TestTheCommandWritesAHistory(t *testing.T) {
 	}
 }
 
+func TestAScenarioSaysWhatNoFlagSays(t *testing.T) {
+	reader := func(_ *Spawner, file string, given []roster.Kiosk) (*Scenario, error) {
+		if file != "quiet.yaml" || len(given) != 10 {
+			t.Errorf("read %s with %d kiosks", file, len(given))
+		}
+		return &Scenario{
+			Name: "quiet", Seed: 5, Start: begin, Length: 30 * time.Hour, Kiosks: roster.Plan(nil, "LOBBY-", 3),
+			Fate: func(start time.Time) func(roster.Kiosk) (*fault.Plan, []device.Condition) {
+				return befalls(t, fault.Fault{Kind: fault.Crash, From: start.Add(3 * time.Hour), To: start.Add(4 * time.Hour)})
+			},
+		}, nil
+	}
+	for name, tt := range map[string]struct {
+		args  string
+		start time.Time
+		days  int
+		seed  uint64
+	}{
+		"all of it":   {"", begin, 2, 5},
+		"some of it":  {"--days 1 --seed 6", begin, 1, 6},
+		"another day": {"--start 2026-03-05T00:00:00Z", begin.AddDate(0, 0, 4), 2, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "out")
+			args := append(strings.Fields(tt.args), "--scenario", "quiet.yaml", "--interval", "10m", "--out", dir)
+			if said, err := call(t, reader, args...); err != nil {
+				t.Fatalf("%v: %s", err, said)
+			}
+			m, err := Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Arguments{Start: tt.start, Days: tt.days, Interval: roster.Duration(10 * time.Minute), Seed: tt.seed, Scenario: "quiet", Format: JSONLines, Compress: Zstd}
+			if m.Arguments != want || len(m.Kiosks) != 3 {
+				t.Errorf("%d kiosks, %+v", len(m.Kiosks), m.Arguments)
+			}
+			if starts := truthOf(t, dir, truth.FaultStart); len(starts) != 3 || !starts[0].Time.Equal(tt.start.Add(3*time.Hour)) {
+				t.Errorf("faults begin: %+v", starts)
+			}
+		})
+	}
+}
+
 func TestTheCommandNamesWhatIsWrong(t *testing.T) {
-	scenario := func(string, time.Time, int, uint64) (Fleet, error) { return Fleet{}, errors.New("line 3: no") }
+	scenario := func(*Spawner, string, []roster.Kiosk) (*Scenario, error) { return nil, errors.New("line 3: no") }
 	tests := map[string]struct{ args, want string }{
 		"no place":        {"--days 1", `required flag(s) "out" not set`},
 		"kiosks":          {"--out %s --kiosks 0", "--kiosks: 0 is not within 1 to 100000"},
@@ -81,6 +127,19 @@ func TestTheCommandNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("error = %v, want %q; it said %s", err, tt.want, said)
 			}
 		})
+	}
+}
+
+func TestTheLastLineStaysBelowTheLog(t *testing.T) {
+	var out bytes.Buffer
+	l := &lastLine{out: &out}
+	l.show("1 of 2")
+	if _, err := l.Write([]byte("enrolled\n")); err != nil {
+		t.Fatal(err)
+	}
+	l.show("")
+	if want := "\r\x1b[K1 of 2" + "\r\x1b[Kenrolled\n1 of 2" + "\r\x1b[K"; out.String() != want {
+		t.Errorf("the terminal got %q, want %q", out.String(), want)
 	}
 }
 
