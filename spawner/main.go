@@ -250,12 +250,13 @@ func (c *Config) processes(kiosks []roster.Kiosk, tokens enroll.Tokens, registra
 // program is the command line; tests use it too.
 func program() daemon.Program[Config] {
 	return daemon.Program[Config]{
-		Name:    "spawner",
-		Short:   "Run simulated kiosks",
-		Long:    "Spawner runs simulated kiosks, which enrol, connect and obey like real ones.",
-		Default: Defaults,
-		Log:     func(c *Config) daemon.Log { return c.Log },
-		Run:     run,
+		Name:     "spawner",
+		Short:    "Run simulated kiosks",
+		Long:     "Spawner runs simulated kiosks, which enrol, connect and obey like real ones.",
+		Default:  Defaults,
+		Log:      func(c *Config) daemon.Log { return c.Log },
+		Run:      run,
+		Commands: commands,
 	}
 }
 
