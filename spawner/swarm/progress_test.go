@@ -234,7 +234,7 @@ func TestUsage(t *testing.T) {
 func TestTheRampUpKeepsItsRate(t *testing.T) {
 	for _, rate := range []float64{0.5, 50, 1000, 3333} {
 		synctest.Test(t, func(t *testing.T) {
-			kiosks := roster.Plan(nil, "K-", min(5000, int(20*rate)))
+			kiosks := roster.Plan(nil, "K-", min(2000, int(20*rate)))
 			began := time.Now()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
