@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,5 +106,94 @@ func TestARangeHasTheKiosksOfTheWhole(t *testing.T) {
 	}
 	if !reflect.DeepEqual(part, whole[5:15]) {
 		t.Errorf("kiosks 6 to 15 are %+v", part)
+	}
+}
+
+// logBuffer is a bytes.Buffer that goroutines share.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// spawn runs the program until its log says something, stops it, and returns the log.
+func spawn(t *testing.T, until string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var log logBuffer
+	cmd := program().Command()
+	cmd.SetArgs(args)
+	cmd.SetOut(&log)
+	cmd.SetErr(&log)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(log.String(), until); {
+		select {
+		case err := <-ended:
+			return log.String(), err
+		case <-time.After(2 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the log never says %q:\n%s", until, log.String())
+		}
+	}
+	cancel()
+	return log.String(), <-ended
+}
+
+func TestASpawnerThatIsStoppedSumsUp(t *testing.T) {
+	t.Setenv("TERM", "dumb") // so that it logs, also where the test has a terminal
+	dir := t.TempDir()
+	path := filepath.Join(dir, "summary.json")
+	log, err := spawn(t, "waiting for an enrolment token", "-n", "3", "--first", "5", "--data-dir", dir,
+		"--kiosks-file", "../configs/kiosks.json", "--summary", path, "--debug-addr", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log, "msg=starting kiosks=3 first=5 ") || !strings.Contains(log, "debug=http://127.0.0.1:") {
+		t.Errorf("the log is\n%s", log)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct {
+		First, Kiosks int
+		All           *float64 `json:"all_connected_seconds"`
+		Process       struct {
+			Memory int64 `json:"peak_memory_bytes"`
+		}
+	}
+	if err := json.Unmarshal(text, &s); err != nil || s.First != 5 || s.Kiosks != 3 || s.All != nil || s.Process.Memory == 0 && runtime.GOOS == "linux" {
+		t.Errorf("%s: %v", text, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "spawner", "outbox-5")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASpawnerThatCannotStartSumsNothingUp(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "spawner"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "summary.json")
+	if _, err := spawn(t, "never", "-n", "3", "--data-dir", dir, "--summary", path); err == nil || !strings.Contains(err.Error(), "make the swarm's folder") {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("there is a summary")
 	}
 }

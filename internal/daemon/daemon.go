@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -105,6 +106,10 @@ func withoutConfigVariable(environ []string) []string {
 	return out
 }
 
+// sameOrder is how long a further signal belongs to the first: timeout(1) sends its signal to the process
+// and then to the whole group.
+const sameOrder = 300 * time.Millisecond
+
 // Main runs the program with the process's arguments until it ends or SIGINT or SIGTERM comes, and
 // exits: 0 after a clean end, 1 after an error. A second signal ends the process at once.
 func (p Program[C]) Main() {
@@ -114,7 +119,9 @@ func (p Program[C]) Main() {
 	go func() {
 		<-signals
 		cancel()
-		<-signals
+		for first := time.Now(); time.Since(first) < sameOrder; {
+			<-signals
+		}
 		os.Exit(130)
 	}()
 	err := p.Command().ExecuteContext(ctx)

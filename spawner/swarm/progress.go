@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"kioskfleet/internal/latency"
 )
 
 // Intervals between updates on a terminal, between log lines, and between looks at what is yet to happen.
@@ -108,9 +110,8 @@ func (v *view) attributes() []any {
 	if v.processes {
 		return v.totals.attributes(true, v.kiosks)
 	}
-	a := append(v.totals.attributes(false, v.kiosks),
-		"readings_per_second", fmt.Sprintf("%.1f", v.rates.acknowledged),
-		"publish_to_ack_p50", millis(v.publish.P50), "publish_to_ack_p99", millis(v.publish.P99))
+	a := append(v.totals.attributes(false, v.kiosks), "readings_per_second", fmt.Sprintf("%.1f", v.rates.acknowledged))
+	a = append(a, latencyAttributes(&v.publish)...)
 	if !v.simulated.IsZero() {
 		a = append(a, "simulated", v.simulated)
 	}
@@ -133,6 +134,14 @@ func (t *Totals) attributes(processes bool, kiosks int) []any {
 		"commands", t.Commands.Received, "executed", t.Commands.Executed,
 	}
 	return append(a, t.errorAttributes()...)
+}
+
+// latencyAttributes say how long acknowledgements took, if there were any.
+func latencyAttributes(publish *latency.Summary) []any {
+	if publish.Count == 0 {
+		return nil
+	}
+	return []any{"publish_to_ack_p50", millis(publish.P50), "publish_to_ack_p99", millis(publish.P99)}
 }
 
 // errorAttributes name the errors that there were.

@@ -85,9 +85,9 @@ func (o *other) end() {
 
 func TestRangesThatShareAKioskCannotBothRun(t *testing.T) {
 	dir := t.TempDir()
-	low, high := startOther(t, dir, 1, 10), (*other)(nil)
+	low := startOther(t, dir, 1, 10)
 	low.starts()
-	high = startOther(t, dir, 21, 10)
+	high := startOther(t, dir, 21, 10)
 	high.starts()
 	for _, tt := range []struct {
 		first, n int

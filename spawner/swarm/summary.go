@@ -89,8 +89,7 @@ func (p *Progress) Tell(s *Summary) {
 	}
 	a := s.totals.attributes(s.Processes, s.Kiosks)
 	if !s.Processes {
-		a = append(a, "all_connected", after(s.AllConnectedSeconds),
-			"publish_to_ack_p50", millis(s.PublishToAck.P50), "publish_to_ack_p99", millis(s.PublishToAck.P99))
+		a = append(append(a, "all_connected", after(s.AllConnectedSeconds)), latencyAttributes(s.PublishToAck)...)
 	}
 	p.Log.Info("stopped", append(a, "took", duration(s.DurationSeconds))...)
 }

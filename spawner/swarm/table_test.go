@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,11 +108,21 @@ func TestTheTableFitsEveryTerminal(t *testing.T) {
 // terminal is enough of one to follow a screen: it knows the sequences that a Screen writes.
 type terminal struct {
 	columns int
-	rows    []string
-	row     int
+
+	mu   sync.Mutex // guards the rest
+	rows []string
+	row  int
+}
+
+func (s *terminal) shown() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.rows)
 }
 
 func (s *terminal) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	rest := string(b)
 	for rest != "" {
 		switch {
