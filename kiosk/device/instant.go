@@ -19,17 +19,17 @@ const (
 	week   = 7 * day
 )
 
-// The simulation knows the years from 1970 to 2200. Times outside, which only a clock that is badly
+// The simulation knows the years from 1971 to 2200. Times outside, which only a clock that is badly
 // off shows, count as the nearest of these.
 var (
-	earliest = time.Unix(0, 0)
+	earliest = time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC)
 	latest   = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
 func instantOf(t time.Time) instant {
 	switch {
 	case t.Before(earliest):
-		return 0
+		return instant(earliest.UnixNano())
 	case t.After(latest):
 		return instant(latest.UnixNano())
 	}
@@ -67,7 +67,7 @@ func (c *calendar) local(t instant) instant {
 
 // at returns the instant of a local clock's reading on a local day, which is counted from 1 January 1970.
 func (c *calendar) at(localDay int64, clock instant) instant {
-	return instantOf(time.Date(1970, 1, 1+int(localDay), 0, 0, int(clock/second), 0, c.zone))
+	return instant(time.Date(1970, 1, 1+int(localDay), 0, 0, int(clock/second), 0, c.zone).UnixNano())
 }
 
 // dayOf splits local time into the day, counted from 1 January 1970, and the time since midnight.

@@ -112,7 +112,7 @@ const elsewhen = 3*day + 7*hour
 // ghostOf returns what a kiosk shows that is like this one and lives at another time with other
 // customers: values that are plausible in themselves.
 func (s *Simulated) ghostOf(f *planned, t instant) float64 {
-	t = max(t-elsewhen, 0)
+	t -= elsewhen
 	if f.ghost == nil {
 		sim := s.sim
 		sim.Faults, sim.Observe = nil, nil
