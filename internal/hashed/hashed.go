@@ -39,3 +39,23 @@ func Normal(h uint64) float64 {
 	u, v := Uniform(h), Uniform(mix(h+1))
 	return math.Sqrt(-2*math.Log(1-u)) * math.Cos(2*math.Pi*v)
 }
+
+// Between turns a number into one of [low, high).
+func Between(h uint64, low, high float64) float64 { return low + (high-low)*Uniform(h) }
+
+// Poisson turns a number into a count of the given mean, which it bounds to 500.
+//
+// Source: inversion by sequential search; L. Devroye, Non-Uniform Random Variate Generation, 1986, X.3.
+func Poisson(h uint64, mean float64) int {
+	if !(mean > 0) {
+		return 0
+	}
+	mean = min(mean, 500)
+	u, n, p := Uniform(h), 0, math.Exp(-mean)
+	for u >= p && n < 2000 {
+		u -= p
+		n++
+		p *= mean / float64(n)
+	}
+	return n
+}

@@ -1,67 +1,112 @@
 package device
 
 import (
-	"hash/fnv"
 	"math"
 
-	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/hashed"
 )
 
-// drift moves x, a value around 0, by dt seconds of an Ornstein–Uhlenbeck process: noise of standard
-// deviation sigma that forgets itself within about tau seconds. The update is exact, so the length
-// of the steps does not change the character of the values.
+// channel is one of a kiosk's noises.
+type channel uint8
+
+const (
+	roomNoise channel = iota
+	humidityNoise
+	airNoise
+	cpuNoise
+	busyNoise
+	fanNoise
+	latencyNoise
+	signalNoise
+	accuracyNoise
+	northNoise
+	eastNoise
+	siteAirNoise     // from here on: shared by the kiosks of a site
+	siteLatencyNoise //
+	siteSignalNoise  //
+	channels
+)
+
+// rhythm is how long each noise remembers itself.
+var rhythm = [channels]instant{
+	roomNoise:        50 * minute,
+	humidityNoise:    45 * minute,
+	airNoise:         15 * minute,
+	cpuNoise:         20 * second,
+	busyNoise:        20 * second,
+	fanNoise:         6 * minute,
+	latencyNoise:     25 * second,
+	signalNoise:      5 * minute,
+	accuracyNoise:    5 * minute,
+	northNoise:       2 * minute,
+	eastNoise:        2 * minute,
+	siteAirNoise:     40 * minute,
+	siteLatencyNoise: 90 * second,
+	siteSignalNoise:  10 * minute,
+}
+
+// lattice remembers the two values between which a noise was last.
+type lattice struct {
+	cell int64 // number of the stretch of time between the two, from 1; 0: none yet
+	a, b float32
+}
+
+// at returns smooth noise of mean 0 and variance 1: independent normal values, one for each multiple of
+// tau, with a smooth way from each to the next. It is a function of seed, tau and t alone, unlike a
+// random walk, which depends on where it has been.
 //
-// Source: D. Gillespie, Exact numerical simulation of the Ornstein-Uhlenbeck process, 1996.
-func (s *Simulated) drift(x, sigma, tau, dt float64) float64 {
-	keep := math.Exp(-dt / tau)
-	return x*keep + sigma*math.Sqrt(1-keep*keep)*s.normal()
+// Source: K. Perlin, An Image Synthesizer, 1985 (value noise), here with the variance kept constant.
+func (l *lattice) at(seed uint64, tau, t instant) float64 {
+	cell := int64(t/tau) + 1
+	if l.cell != cell {
+		if l.cell == cell-1 && l.cell > 0 {
+			l.a = l.b
+		} else {
+			l.a = float32(hashed.Normal(hashed.Of(seed, uint64(cell))))
+		}
+		l.b = float32(hashed.Normal(hashed.Of(seed, uint64(cell+1))))
+		l.cell = cell
+	}
+	x := float64(t%tau) / float64(tau)
+	x = x * x * (3 - 2*x)
+	return (float64(l.a)*(1-x) + float64(l.b)*x) / math.Sqrt((1-x)*(1-x)+x*x)
 }
 
-// normal is a standard normal value without the tails beyond three sigma, which no sensor shows in
-// ordinary operation.
-func (s *Simulated) normal() float64 { return clamp(s.random.NormFloat64(), -3, 3) }
+// octaves are a slow noise and a quick one on top.
+type octaves struct{ slow, quick lattice }
 
-// happens decides whether an event of the given rate (per hour) falls into dt seconds.
-func (s *Simulated) happens(perHour, dt float64) bool {
-	return s.random.Float64() < -math.Expm1(-perHour*dt/3600)
+// noise returns the value of a channel at t: mean 0, standard deviation 1, at most 3, which is as far as
+// sensors go in ordinary operation.
+func (s *Simulated) noise(c channel, t instant) float64 {
+	seed := s.seed
+	if c >= siteAirNoise {
+		seed = s.siteSeed
+	}
+	seed += uint64(c) << 32
+	n := &s.noises[c]
+	return clamp(0.8*n.slow.at(seed, rhythm[c], t)+0.6*n.quick.at(seed+1, rhythm[c]/4, t), -3, 3)
 }
 
-// between draws a value from [low, high).
-func (s *Simulated) between(low, high float64) float64 {
-	return low + (high-low)*s.random.Float64()
+// white returns the noise of a sensor itself, which forgets itself within a millisecond: mean 0,
+// standard deviation 1, at most 3.
+func white(seed uint64, c channel, t instant) float64 {
+	return clamp(hashed.Normal(hashed.Of(seed, uint64(c), uint64(t/1e6))), -3, 3)
 }
 
-// approach moves x towards target with time constant tau; dt and tau in seconds.
-func approach(x, target, tau, dt float64) float64 {
-	return target + (x-target)*math.Exp(-dt/tau)
+// decay returns exp(-dt/tau).
+func decay(dt, tau instant) float64 { return math.Exp(-float64(dt) / float64(tau)) }
+
+// swing returns how much of an influence that is there in [begin, end) has arrived at t, 0..1, if it
+// comes and goes with time constant tau.
+func swing(begin, end, tau, t instant) float64 {
+	if t <= begin {
+		return 0
+	}
+	x := 1 - decay(min(t, end)-begin, tau)
+	if t > end {
+		x *= decay(t-end, tau)
+	}
+	return x
 }
 
 func clamp(x, low, high float64) float64 { return min(max(x, low), high) }
-
-// bounds holds the catalogue's ranges of normal operation.
-var bounds = func() map[string]protocol.Metric {
-	m := map[string]protocol.Metric{}
-	for _, metric := range protocol.Metrics() {
-		m[metric.Name] = metric
-	}
-	return m
-}()
-
-// normally keeps x in the metric's range of normal operation.
-func normally(metric string, x float64) float64 {
-	b := bounds[metric]
-	return clamp(x, b.Min, b.Max)
-}
-
-// round rounds to the given number of decimals: sensors have no more, and shorter numbers travel.
-func round(x float64, decimals int) float64 {
-	scale := math.Pow10(decimals)
-	return math.Round(x*scale) / scale
-}
-
-// seedOf derives a seed from a name.
-func seedOf(name string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name)) // a hash never fails
-	return h.Sum64()
-}

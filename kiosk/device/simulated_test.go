@@ -1,24 +1,18 @@
 package device
 
 import (
-	"fmt"
 	"math"
-	"reflect"
 	"testing"
 	"time"
 
 	"kioskfleet/internal/protocol"
+	"kioskfleet/kiosk/truth"
 )
 
-var start = time.Date(2026, 1, 2, 6, 0, 0, 0, time.UTC)
+// start is a Monday noon in Madrid.
+var start = time.Date(2026, 1, 12, 11, 0, 0, 0, time.UTC)
 
-func kiosk(n int) *Simulated {
-	return NewSimulated(Simulation{
-		Serial:   fmt.Sprintf("SIM-KIOSK-%03d", n),
-		Site:     fmt.Sprintf("Site %d", n%3),
-		Position: Position{Lat: -34.6037, Lng: -58.3816},
-	})
-}
+func kiosk(n int) *Simulated { return NewSimulated(simulation(n, start, start)) }
 
 // run samples every step for the given time and hands each sample to look.
 func run(s *Simulated, from time.Time, length, step time.Duration, serving bool, look func(time.Time, Sample)) {
@@ -27,22 +21,36 @@ func run(s *Simulated, from time.Time, length, step time.Duration, serving bool,
 	}
 }
 
-// fields flattens a sample into metric names.
-func fields(s Sample) map[string]any {
-	out := map[string]any{}
-	for group, g := range map[string]protocol.Group{
-		"environmental": s.Environmental, "hardware": s.Hardware, "peripherals": s.Peripherals,
-		"location": s.Location, "network": s.Network, "custom": s.Custom,
+// each hands all fields of a sample to look, by metric name.
+func each(s *Sample, look func(name string, v any)) {
+	for _, g := range []struct {
+		name  string
+		group protocol.Group
+	}{
+		{"environmental", s.Environmental}, {"hardware", s.Hardware}, {"peripherals", s.Peripherals},
+		{"location", s.Location}, {"network", s.Network}, {"custom", s.Custom},
 	} {
-		for name, v := range g {
-			out[group+"."+name] = v
+		for name, v := range g.group {
+			look(g.name+"."+name, v)
 		}
 	}
+}
+
+// number returns one number of a sample.
+func number(s Sample, gauge int) float64 {
+	var out float64
+	each(&s, func(name string, v any) {
+		if name == gaugeTable[gauge].name {
+			out = v.(float64)
+		}
+	})
 	return out
 }
 
 func TestASampleHasExactlyTheFieldsOfTheCatalogue(t *testing.T) {
-	got := fields(kiosk(1).Sample(start, true))
+	got := map[string]any{}
+	sample := kiosk(1).Sample(start, true)
+	each(&sample, func(name string, v any) { got[name] = v })
 	for _, m := range protocol.Metrics() {
 		v, ok := got[m.Name]
 		delete(got, m.Name)
@@ -64,156 +72,211 @@ func TestASampleHasExactlyTheFieldsOfTheCatalogue(t *testing.T) {
 	}
 }
 
-func TestValuesStayInTheirRangeForADay(t *testing.T) {
+func TestValuesAreSmooth(t *testing.T) {
+	// The largest plausible step within 5 s.
+	limits := map[string]float64{
+		"environmental.temperature": 0.3, "environmental.humidity": 1, "environmental.air_quality": 5,
+		"hardware.cpu_temp": 4, "hardware.ram_usage": 2, "hardware.disk_usage": 0.1, "network.signal_strength": 4,
+	}
 	for n := range 4 {
-		run(kiosk(n), start, 24*time.Hour, 5*time.Second, true, func(at time.Time, s Sample) {
-			for name, v := range fields(s) {
-				m, _ := protocol.LookupMetric(name)
-				if x, ok := v.(float64); ok && !(x >= m.Min && x <= m.Max) {
-					t.Fatalf("kiosk %d at %s: %s = %v, want %v to %v", n, at, name, x, m.Min, m.Max)
-				}
+		s := kiosk(n)
+		previous := map[string]float64{}
+		run(s, start, 26*time.Hour, 5*time.Second, true, func(at time.Time, sample Sample) {
+			if s.serviced == instantOf(at) {
+				clear(previous)
 			}
+			each(&sample, func(name string, v any) {
+				limit, ok := limits[name]
+				if !ok {
+					return
+				}
+				x := v.(float64)
+				if before, seen := previous[name]; seen && math.Abs(x-before) > limit {
+					t.Errorf("%s: %s went from %v to %v", at, name, before, x)
+				}
+				previous[name] = x
+			})
 		})
 	}
 }
 
-func TestTheSameSimulationGivesTheSameValues(t *testing.T) {
-	record := func(n int) (out []Sample) {
-		run(kiosk(n), start, time.Hour, 5*time.Second, true, func(_ time.Time, s Sample) { out = append(out, s) })
-		return out
+func TestTheWeeklyServiceIsNotSeenInTheHeat(t *testing.T) {
+	s := kiosk(1)
+	s.Sample(start, true)
+	service := s.due[dueService].time()
+	before := number(s.Sample(service.Add(-time.Second), true), cpuTemp)
+	levels := s.Sample(service, true)
+	if after := number(levels, cpuTemp); math.Abs(after-before) > 1.5 {
+		t.Errorf("the CPU temperature went from %v to %v", before, after)
 	}
-	if !reflect.DeepEqual(record(1), record(1)) {
-		t.Error("two runs of one kiosk differ")
+	if got := levels.Custom; got["paper_level"] != 100.0 || got["ink_level"] != 100.0 || got["cash_level"] != 0.0 {
+		t.Errorf("levels after the service are %v", got)
 	}
-	if reflect.DeepEqual(record(1), record(2)) {
-		t.Error("two kiosks have the same values")
-	}
-}
-
-func TestValuesAreSmooth(t *testing.T) {
-	// The largest plausible step within 5 s.
-	limits := map[string]float64{
-		"environmental.temperature": 0.5, "environmental.humidity": 3, "hardware.cpu_temp": 3,
-		"hardware.ram_usage": 3, "hardware.disk_usage": 0.1, "custom.paper_level": 0.5,
-	}
-	previous := map[string]float64{}
-	run(kiosk(3), start, 6*time.Hour, 5*time.Second, true, func(at time.Time, s Sample) {
-		for name, v := range fields(s) {
-			x, ok := v.(float64)
-			if !ok {
-				continue
-			}
-			before, seen := previous[name]
-			if limit, ok := limits[name]; ok && seen && math.Abs(x-before) > limit && x != 100 {
-				t.Errorf("%s: %s went from %v to %v", at, name, before, x)
-			}
-			previous[name] = x
-		}
-	})
 }
 
 func TestABlockedKioskServesNobody(t *testing.T) {
-	open, blocked := kiosk(1), kiosk(1)
+	var outcomes = map[string]int{}
+	var sessions int
+	sim := simulation(1, start, start)
+	sim.Observe = func(e truth.Event) {
+		if e.Event == truth.Session {
+			sessions++
+			outcomes[e.Session.Outcome]++
+			if e.Session.Printed > 0 && e.Session.Outcome != truth.Interrupted {
+				t.Errorf("a blocked kiosk printed for %+v", e.Session)
+			}
+		}
+	}
+	open, blocked := kiosk(1), NewSimulated(sim)
 	busy, idle := 0.0, 0.0
-	paper := blocked.Sample(start, false).Custom["paper_level"]
-	run(open, start, 6*time.Hour, 5*time.Second, true, func(_ time.Time, s Sample) { busy += s.Hardware["cpu_usage"].(float64) })
+	var paper any
+	run(open, start, 6*time.Hour, 5*time.Second, true, func(_ time.Time, s Sample) { busy += number(s, cpuUsage) })
 	run(blocked, start, 6*time.Hour, 5*time.Second, false, func(at time.Time, s Sample) {
-		idle += s.Hardware["cpu_usage"].(float64)
+		idle += number(s, cpuUsage)
+		if paper == nil {
+			paper = s.Custom["paper_level"]
+		}
 		if s.Custom["paper_level"] != paper {
 			t.Fatalf("%s: paper went from %v to %v", at, paper, s.Custom["paper_level"])
-		}
-		if state := s.Peripherals["printer_status"]; state == "paper_jam" {
-			t.Fatalf("%s: a jam without printing", at)
 		}
 	})
 	if idle > busy*0.8 {
 		t.Errorf("CPU usage sums to %.0f when blocked and %.0f when open", idle, busy)
 	}
-}
-
-func TestFaultsComeAndAreRepaired(t *testing.T) {
-	seen := map[string]bool{}
-	faulty, samples := 0, 0
-	for n := range 10 {
-		s := kiosk(n)
-		since := map[string]time.Time{}
-		run(s, start, 48*time.Hour, 30*time.Second, true, func(at time.Time, sample Sample) {
-			samples++
-			ok := true
-			for name, state := range sample.Peripherals {
-				if state == "ready" {
-					delete(since, name)
-					continue
-				}
-				ok = false
-				seen[name+" "+state.(string)] = true
-				if since[name].IsZero() {
-					since[name] = at
-				}
-				if at.Sub(since[name]) > 45*time.Minute {
-					t.Fatalf("kiosk %d: %s is %s since %s", n, name, state, since[name])
-				}
-			}
-			if !ok {
-				faulty++
-			}
-		})
-	}
-	for _, want := range []string{
-		"printer_status low_ink", "printer_status paper_jam", "cash_acceptor full", "cash_acceptor error", "card_reader error",
-	} {
-		if !seen[want] {
-			t.Errorf("never saw %s; saw %v", want, seen)
-		}
-	}
-	if share := float64(faulty) / float64(samples); share > 0.15 || share < 0.005 {
-		t.Errorf("kiosks are faulty %.1f %% of the time, want 0.5 to 15 %%", share*100)
+	// One customer may have been inside when it was blocked.
+	if turned := outcomes[truth.TurnedAway]; turned < 20 || turned+outcomes[truth.Interrupted] != sessions || outcomes[truth.Interrupted] > 1 {
+		t.Errorf("sessions ended as %v", outcomes)
 	}
 }
 
-func TestARestartFreesMemory(t *testing.T) {
+func TestARestartFreesMemoryAndHelpsElectronics(t *testing.T) {
 	s := kiosk(1)
-	first := s.Sample(start, true).Hardware["ram_usage"].(float64)
-	var leaked float64
-	run(s, start.Add(5*time.Second), 12*time.Hour, 5*time.Second, true, func(_ time.Time, s Sample) { leaked = s.Hardware["ram_usage"].(float64) })
-	if leaked < first+2 {
-		t.Errorf("memory went from %v to %v in 12 hours, want a leak", first, leaked)
+	s.Sample(start, true)
+	service := s.due[dueService].time()
+	first := number(s.Sample(service, true), ramUsage)
+	if leaked := number(s.Sample(service.Add(24*time.Hour), true), ramUsage); leaked < first+2 {
+		t.Errorf("memory went from %v to %v in a day, want a leak", first, leaked)
 	}
-	at := start.Add(13 * time.Hour)
+	at := service.Add(25 * time.Hour)
+	s.Sample(at, true)
+	for _, kind := range []trouble{jam, readerError, acceptorError, printerLost} {
+		s.fail(kind, s.last)
+	}
 	s.Restart(at)
-	if after := s.Sample(at, false).Hardware["ram_usage"].(float64); after > first+1 {
-		t.Errorf("memory is %v after a restart, was %v at first", after, first)
+	after := s.Sample(at, false)
+	if ram := number(after, ramUsage); ram > first+1 {
+		t.Errorf("memory is %v after a restart, was %v after the service", ram, first)
+	}
+	if p := after.Peripherals; p["printer_status"] != printerJam || p["card_reader"] != ready || p["cash_acceptor"] != ready {
+		t.Errorf("after a restart peripherals are %v, want only the jam to stay", p)
+	}
+}
+
+func TestARestartInterruptsTheSession(t *testing.T) {
+	var told []truth.Event
+	sim := simulation(1, start, start)
+	sim.Observe = func(e truth.Event) { told = append(told, e) }
+	s := NewSimulated(sim)
+	at := start
+	for s.Sample(at, true); s.session.who == 0 || len(s.queue) == 0; s.Sample(at, true) {
+		at = at.Add(time.Second)
+	}
+	told = nil
+	inside, waiting := s.session, len(s.queue)
+	s.Restart(at)
+	if len(told) != waiting+1 {
+		t.Fatalf("%d events of %d people who waited and one inside", len(told), waiting)
+	}
+	last := told[waiting]
+	if last.Session.Outcome != truth.Interrupted || !last.Time.Equal(inside.begun.time()) || !last.Session.Ended.Equal(at) {
+		t.Errorf("the session was told as %+v %+v", last, last.Session)
+	}
+	for _, e := range told[:waiting] {
+		if e.Session.Outcome != truth.TurnedAway {
+			t.Errorf("who waited was told as %+v", e.Session)
+		}
 	}
 }
 
 func TestThePositionStaysNearTheRealPlace(t *testing.T) {
 	run(kiosk(1), start, 6*time.Hour, 5*time.Second, true, func(at time.Time, s Sample) {
-		north := (s.Location["lat"].(float64) + 34.6037) * metresPerDegree
-		east := (s.Location["lng"].(float64) + 58.3816) * metresPerDegree * math.Cos(34.6037*math.Pi/180)
-		if off := math.Hypot(north, east); off > 20 {
+		if off := distance(s, Position{-34.6037, -58.3816}); off > 20 {
 			t.Fatalf("%s: %.0f m off", at, off)
 		}
 	})
 }
 
-func TestGapsAndClocksThatGoBackDoNoHarm(t *testing.T) {
-	s := kiosk(1)
-	before := s.Sample(start, true).Custom["paper_level"].(float64)
-	after := s.Sample(start.Add(1000*time.Hour), true).Custom["paper_level"].(float64)
-	if before-after > 5 {
-		t.Errorf("a suspended kiosk used %v %% of its paper", before-after)
+// distance returns how far a sample's position is from a place nearby, in metres.
+func distance(s Sample, p Position) float64 {
+	north := (number(s, latitude) - p.Lat) * metresPerDegree
+	east := (number(s, longitude) - p.Lng) * metresPerDegree * math.Cos(p.Lat*math.Pi/180)
+	return math.Hypot(north, east)
+}
+
+func TestPositionsAtTheEdgesOfTheMap(t *testing.T) {
+	for _, p := range []Position{{90, 0}, {-90, 10}, {0, 180}, {12, -180}} {
+		sim := simulation(1, start, start)
+		sim.Position = p
+		s := NewSimulated(sim)
+		for i := range 100 {
+			l := s.Sample(start.Add(time.Duration(i)*time.Minute), true).Location
+			lat, lng := l["lat"].(float64), l["lng"].(float64)
+			if !(math.Abs(lat) <= 90 && math.Abs(lng) <= 180 && math.Abs(lat-p.Lat) < 0.001) {
+				t.Fatalf("at %v the position is %v, %v", p, lat, lng)
+			}
+		}
 	}
-	back := s.Sample(start, true).Custom["paper_level"].(float64)
-	if back != after {
-		t.Errorf("paper went from %v to %v while the clock went back", after, back)
+	if p := (Position{0, 179.9}).travel(50_000, 90); p.Lng > -179.6 || p.Lng < -179.8 {
+		t.Errorf("50 km east of 179.9° is %v", p)
+	}
+	if p := (Position{60, 10}).travel(111_320, 0); math.Abs(p.Lat-61) > 0.001 {
+		t.Errorf("111 km north of 60° is %v", p)
 	}
 }
 
-func BenchmarkSample(b *testing.B) {
-	s, at := kiosk(1), start
-	b.ReportAllocs()
-	for b.Loop() {
-		at = at.Add(5 * time.Second)
-		s.Sample(at, true)
+func TestAClockThatGoesBackALittleWaits(t *testing.T) {
+	s := kiosk(1)
+	s.Sample(start, true)
+	late := s.Sample(start.Add(2*time.Hour), true)
+	back := s.Sample(start.Add(90*time.Minute), true)
+	if back.Custom["paper_level"] != late.Custom["paper_level"] {
+		t.Errorf("paper went from %v to %v while the clock went back", late.Custom["paper_level"], back.Custom["paper_level"])
+	}
+	want := kiosk(1).Sample(start.Add(3*time.Hour), true)
+	if got := s.Sample(start.Add(3*time.Hour), true); !equal(got, want) {
+		t.Errorf("after the clock has caught up: %v, want %v", got, want)
+	}
+}
+
+func TestLongGapsAndClocksThatAreSetBack(t *testing.T) {
+	for name, to := range map[string]time.Time{
+		"a day": start.Add(24 * time.Hour), "a month": start.Add(30 * 24 * time.Hour), "ten years": start.AddDate(10, 0, 0),
+		"a day back": start.Add(-24 * time.Hour), "to 1970": time.Unix(0, 0), "to the year 1": {}, "to the year 9000": start.AddDate(6974, 0, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			open := map[string]bool{}
+			sim := simulation(1, start, start)
+			sim.Observe = func(e truth.Event) {
+				switch e.Event {
+				case truth.FaultStart:
+					if open[e.ID] {
+						t.Errorf("%s began twice", e.ID)
+					}
+					open[e.ID] = true
+				case truth.FaultEnd:
+					if !open[e.ID] {
+						t.Errorf("%s ended and had not begun", e.ID)
+					}
+					delete(open, e.ID)
+				}
+			}
+			s := NewSimulated(sim)
+			s.Sample(start, true)
+			s.fail(jam, s.last)
+			got, want := s.Sample(to, true), kiosk(1).Sample(to, true)
+			if !equal(got, want) {
+				t.Errorf("got %v, want %v as of a kiosk that begins then", got, want)
+			}
+		})
 	}
 }
