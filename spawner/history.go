@@ -3,13 +3,17 @@ package main
 import (
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"kioskfleet/internal/daemon"
+	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
+	"kioskfleet/kiosk/fault"
 	"kioskfleet/spawner/history"
 	"kioskfleet/spawner/roster"
+	"kioskfleet/spawner/scenario"
 )
 
 // commands are the subcommands.
@@ -38,5 +42,23 @@ func commands(load daemon.Loader[Config]) []*cobra.Command {
 			DataDir:      cfg.DataDir,
 			Logger:       func(w io.Writer) (*slog.Logger, error) { return cfg.Log.Logger(w) },
 		}, nil
-	}, nil)}
+	}, readScenario)}
+}
+
+// readScenario reads a scenario for a history.
+func readScenario(s *history.Spawner, file string, given []roster.Kiosk) (*history.Scenario, error) {
+	sc, err := scenario.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	kiosks, err := sc.Roster(s.SerialPrefix, given)
+	if err != nil {
+		return nil, err
+	}
+	return &history.Scenario{
+		Name: sc.Name, Seed: sc.Seed, Start: sc.Start, Length: sc.Length(), Kiosks: kiosks,
+		Fate: func(start time.Time) func(roster.Kiosk) (*fault.Plan, []device.Condition) {
+			return sc.At(start, kiosks).Fate
+		},
+	}, nil
 }

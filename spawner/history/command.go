@@ -64,7 +64,7 @@ and the truth about them to files. The same arguments and start give the same fi
 	f.StringVar(&o.start, "start", "", "first moment, such as 2026-03-01T00:00:00Z; empty: so that it ends with the last midnight, UTC")
 	f.DurationVar(&o.cfg.Interval, "interval", defaultInterval, "time between readings")
 	f.Uint64Var(&o.cfg.Seed, "seed", 0, "another seed is another fleet's life; 0: that of the swarm by default")
-	f.StringVar(&o.cfg.Faults, "faults", NoFaults, "faults that come by chance: none, ordinary or chaotic")
+	f.StringVar(&o.cfg.Faults, "faults", fault.ProfileNone, "faults that come by chance: none, ordinary or chaotic")
 	f.StringVar(&o.cfg.Format, "format", JSONLines, "jsonl (as kiosks send them) or csv (a column per metric, for analysis)")
 	f.StringVar(&o.cfg.Compress, "compress", Zstd, "zstd or none")
 	f.BoolVar(&o.cfg.Force, "force", false, "write over the history in the folder")
@@ -132,9 +132,9 @@ func (o *options) fill(cfg *Config, s *Spawner, given func(flag string) bool) er
 		return err
 	}
 	if o.scenario == "" {
-		rates, err := Rates(cfg.Faults)
+		rates, err := fault.Profile(cfg.Faults)
 		if err != nil {
-			return err
+			return fmt.Errorf("--faults: %w", err)
 		}
 		cfg.Kiosks, cfg.Fate = kiosks, Chance(cfg.Seed, rates)
 		cfg.Start, err = startOf(o.start, cfg.Days, time.Now())

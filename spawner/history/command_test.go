@@ -49,7 +49,7 @@ func TestTheCommandWritesAHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Arguments{Start: begin, Days: 1, Interval: roster.Duration(10 * time.Minute), Seed: 7, Faults: OrdinaryFaults, Format: JSONLines, Compress: Zstd}
+	want := Arguments{Start: begin, Days: 1, Interval: roster.Duration(10 * time.Minute), Seed: 7, Faults: fault.ProfileOrdinary, Format: JSONLines, Compress: Zstd}
 	if m.Arguments != want || m.Readings < 250 {
 		t.Errorf("%d readings of %+v", m.Readings, m.Arguments)
 	}
@@ -94,7 +94,7 @@ func TestAScenarioSaysWhatNoFlagSays(t *testing.T) {
 			if m.Arguments != want || len(m.Kiosks) != 3 {
 				t.Errorf("%d kiosks, %+v", len(m.Kiosks), m.Arguments)
 			}
-			if starts := truthOf(t, dir, truth.FaultStart); len(starts) != 3 || !starts[0].Time.Equal(tt.start.Add(3*time.Hour)) {
+			if starts := planned(truthOf(t, dir, truth.FaultStart)); len(starts) != 3 || !starts[0].Time.Equal(tt.start.Add(3*time.Hour)) {
 				t.Errorf("faults begin: %+v", starts)
 			}
 		})
@@ -110,7 +110,7 @@ func TestTheCommandNamesWhatIsWrong(t *testing.T) {
 		"interval":        {"--out %s --interval 0s", "--interval: 0s is no time between readings"},
 		"no unit":         {"--out %s --interval 5", "5"},
 		"start":           {"--out %s --start yesterday", `--start: "yesterday" is not a time`},
-		"faults":          {"--out %s --faults many", `--faults: "many" is none of none, ordinary and chaotic`},
+		"faults":          {"--out %s --faults many", `--faults: unknown profile of faults "many": known are none, ordinary, chaotic`},
 		"scenario":        {"--out %s --scenario x.yaml", "--scenario: line 3: no"},
 		"both":            {"--out %s --scenario x.yaml --faults chaotic", "[faults scenario]"},
 		"stray word":      {"--out %s now", "now"},

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kioskfleet/internal/hashed"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/fault"
 	"kioskfleet/spawner/roster"
@@ -243,12 +242,4 @@ func suffix(format, compress string) string {
 		parts = append(parts, "zst")
 	}
 	return strings.Join(parts, ".")
-}
-
-// seedOf gives each kiosk a seed of its own.
-func seedOf(seed uint64, serial string) uint64 {
-	if seed == 0 {
-		return 0
-	}
-	return hashed.Of(seed, hashed.Text(serial))
 }

@@ -2,7 +2,6 @@ package history
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"kioskfleet/internal/hashed"
@@ -58,7 +57,7 @@ func newLife(cfg *Config, k roster.Kiosk, zone *time.Location) *life {
 	phase := time.Duration(hashed.Uniform(hashed.Of(l.seed, hashed.Text("phase"))) * float64(cfg.Interval))
 	l.start = cfg.Start.Add(phase.Truncate(time.Millisecond))
 	l.device = device.NewSimulated(device.Simulation{
-		Serial: k.Serial, Site: k.Site, Position: place, Timezone: zone, Seed: seedOf(cfg.Seed, k.Serial),
+		Serial: k.Serial, Site: k.Site, Position: place, Timezone: zone, Seed: cfg.Seed,
 		Faults: plan, Conditions: conditions, Observe: l.observe,
 	})
 	faults := plan.During(cfg.Start, l.end)
@@ -157,8 +156,6 @@ func (l *life) take(now time.Time) error {
 		switch f.Kind {
 		case fault.ClockSkew:
 			clock = clock.Add(f.Params.Duration("by"))
-		case fault.SlowNetwork:
-			slow(sample.Network, f.Params)
 		case fault.SerialMismatch:
 			r.leftOut = true
 		case fault.MalformedPayload:
@@ -170,23 +167,4 @@ func (l *life) take(now time.Time) error {
 	l.newest = max(clock.UnixMilli(), l.newest+1)
 	r.Timestamp = time.UnixMilli(l.newest).UTC()
 	return l.report(&r)
-}
-
-const (
-	latencyField = "latency"
-	// messageBytes is about the size of a reading on the wire, TLS and MQTT included.
-	messageBytes = 700
-)
-
-// slow adds to the measured round trip what a slow network takes longer.
-func slow(network protocol.Group, p fault.Params) {
-	latency, ok := network[latencyField].(float64)
-	if !ok {
-		return
-	}
-	millis := 2 * p.Duration("delay").Seconds() * 1000
-	if rate := p.Number("bytes_per_second"); rate > 0 {
-		millis += messageBytes / rate * 1000
-	}
-	network[latencyField] = math.Round((latency+millis)*10) / 10
 }
