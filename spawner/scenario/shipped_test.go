@@ -152,6 +152,23 @@ func TestTheGuideDescribesEverything(t *testing.T) {
 	}
 }
 
+func TestTheExampleOfTheGuideIsGood(t *testing.T) {
+	text, err := os.ReadFile("../../docs/scenarios.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	s, kiosks := mustRoster(t, example)
+	run := s.At(begin, kiosks)
+	jammed := run.Expectations()[1].Serials
+	for _, k := range kiosks {
+		if jam := len(scheduledFaults(run, k)) == 1; jam != slices.Contains(jammed, k.Serial) {
+			t.Errorf("%s jams: %v; those that are expected to: %v", k.Serial, jam, jammed)
+		}
+	}
+}
+
 // faultRow is how the guide describes a fault.
 func faultRow(s fault.Spec) string {
 	number := func(v any) string {
@@ -161,7 +178,7 @@ func faultRow(s fault.Spec) string {
 		return fmt.Sprint(v)
 	}
 	span := func(d time.Duration) string {
-		return strings.TrimSuffix(strings.Replace(d.String(), "m0s", "m", 1), "0m")
+		return strings.Replace(strings.Replace(d.String(), "m0s", "m", 1), "h0m", "h", 1)
 	}
 	var params []string
 	for _, p := range s.Params {
@@ -185,6 +202,9 @@ func faultRow(s fault.Spec) string {
 			text += " (" + strings.Join(details, "; ") + ")"
 		}
 		params = append(params, text)
+	}
+	if params == nil {
+		params = []string{"none"}
 	}
 	return fmt.Sprintf("| `%s` | %s | %s | %s |", s.Kind, s.Layer, s.Text, strings.Join(params, "<br>"))
 }
