@@ -194,7 +194,7 @@ var specs = []Spec{
 		{Name: "command", Type: TypeWord, Default: "", Words: commands(), Text: "the command's name; empty: every one"},
 	}, "commands are acknowledged as succeeded and not executed"},
 	{MalformedPayload, LayerAgent, 10 * time.Minute, []Param{
-		{Name: "share", Type: TypeNumber, Default: 1.0, Min: 0.001, Max: 1, Text: "share of the messages, 0..1"},
+		{Name: "share", Type: TypeNumber, Default: 1.0, Min: 0.001, Max: 1, Text: "share of the messages"},
 	}, "telemetry is cut off in its middle"},
 	{SerialMismatch, LayerAgent, 10 * time.Minute, []Param{
 		{Name: "serial", Type: TypeText, Default: "SOMEBODY-ELSE", Text: "the serial in the readings"},

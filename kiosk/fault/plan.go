@@ -28,14 +28,16 @@ type Plan struct {
 
 // rate is a Poisson process: faults of one kind that begin at random moments.
 type rate struct {
-	spec   Spec
+	spec   *Spec // not a copy: there may be 24 rates for each of many kiosks
 	perDay float64
 	seed   uint64
 }
 
-// slot is the stretch of time that the moments are drawn for at once. No fault lasts longer, so that only
-// the slot before has to be looked at too.
+// slot is the stretch of time that the moments are drawn for at once.
 const slot = 12 * time.Hour
+
+// longest bounds how long a fault of chance lasts, so that it is known how far to look back.
+func (r *rate) longest() time.Duration { return min(4*r.spec.Typical, slot) }
 
 // NewPlan returns the plan of a kiosk. Scheduled faults need a Kind, complete Params and times; those
 // without an ID get one, and those that end before they begin are none. The same seed, serial, site and
@@ -49,9 +51,10 @@ func NewPlan(seed uint64, serial, site string, scheduled []Fault, rates Rates) *
 			f.ID = serial + "/" + string(f.Kind) + "/" + strconv.Itoa(i+1)
 		}
 	}
+	p.rates = make([]rate, 0, len(rates))
 	for kind, perDay := range rates {
-		spec, ok := Lookup(kind)
-		if !ok || !(perDay > 0) {
+		i := slices.IndexFunc(specs, func(s Spec) bool { return s.Kind == kind })
+		if i < 0 || !(perDay > 0) {
 			continue
 		}
 		whom := serial
@@ -59,7 +62,7 @@ func NewPlan(seed uint64, serial, site string, scheduled []Fault, rates Rates) *
 			whom = "site " + site
 		}
 		seed := hashed.Of(seed, hashed.Text(string(kind)), hashed.Text(whom))
-		p.rates = append(p.rates, rate{spec, min(perDay, MaxPerDay), seed})
+		p.rates = append(p.rates, rate{&specs[i], min(perDay, MaxPerDay), seed})
 	}
 	slices.SortFunc(p.rates, func(a, b rate) int { return cmp.Compare(a.spec.Kind, b.spec.Kind) })
 	return p
@@ -127,7 +130,7 @@ func (r *rate) fault(from time.Time, random *rand.Rand) Fault {
 		}
 	}
 	id := string(r.spec.Kind) + "/" + strconv.FormatUint(r.seed, 36) + "/" + strconv.FormatInt(from.Unix(), 10)
-	return Fault{ID: id, Kind: r.spec.Kind, Params: params, From: from, To: from.Add(min(max(length, time.Second), slot))}
+	return Fault{ID: id, Kind: r.spec.Kind, Params: params, From: from, To: from.Add(min(max(length, time.Second), r.longest()))}
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -166,7 +169,7 @@ func (p *Plan) During(from, to time.Time) []Fault {
 	}
 	last := slotOf(to.Add(-1))
 	for i := range p.rates {
-		for n := slotOf(from) - 1; n <= last; n++ {
+		for n := slotOf(from.Add(-p.rates[i].longest())); n <= last; n++ {
 			p.rates[i].inSlot(n, func(f Fault) bool {
 				if f.From.Before(to) && f.To.After(from) {
 					out = append(out, f)

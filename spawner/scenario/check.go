@@ -31,6 +31,8 @@ type Checker struct {
 	Clock    Clock
 	Every    time.Duration // between two looks, in real time; default 2 s
 	Log      *slog.Logger
+
+	unseen string // why the platform could not be seen in the last look
 }
 
 const (
@@ -124,9 +126,7 @@ func (c *Checker) look(ctx context.Context, open []watch, now time.Time, log *sl
 	if ctx.Err() != nil {
 		return open
 	}
-	if err != nil {
-		log.Warn("scenario: cannot see what the platform shows", "error", err)
-	}
+	c.trouble(err, log)
 	return slices.DeleteFunc(open, func(w watch) bool {
 		if w.From.After(now) {
 			return false
@@ -148,6 +148,18 @@ func (c *Checker) look(ctx context.Context, open []watch, now time.Time, log *sl
 		}
 		return true
 	})
+}
+
+// trouble logs why the platform cannot be seen, each reason once in a row.
+func (c *Checker) trouble(err error, log *slog.Logger) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != c.unseen {
+		log.Warn("scenario: cannot see what the platform shows", "error", text)
+	}
+	c.unseen = text
 }
 
 // judge holds what is shown against the expectation.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"net/http"
 	"reflect"
@@ -25,6 +26,7 @@ type fakePlatform struct {
 	shows func(since time.Duration) (map[string]State, error)
 	takes time.Duration // for one look
 	send  func(serial string) error
+	log   *slog.Logger
 
 	mu    sync.Mutex // guards all below
 	looks []time.Duration
@@ -72,7 +74,7 @@ func check(t *testing.T, phases string, f *fakePlatform) Report {
 	if f.shows == nil {
 		f.shows = func(time.Duration) (map[string]State, error) { return nil, nil }
 	}
-	c := &Checker{Scenario: s.At(f.begin, kiosks), Platform: f, Clock: clock.Real{}}
+	c := &Checker{Scenario: s.At(f.begin, kiosks), Platform: f, Clock: clock.Real{}, Log: f.log}
 	return c.Check(t.Context())
 }
 
@@ -192,7 +194,12 @@ func TestAPlatformThatCannotBeSeenIsAskedAgain(t *testing.T) {
 			}
 			return both("online"), nil
 		}}
+		var logged strings.Builder
+		f.log = slog.New(slog.NewTextHandler(&logged, nil))
 		r := check(t, "  - {name: p, for: 1m, expect: [{presence: online}, {presence: online, within: 5s}]}\n", f)
+		if n := strings.Count(logged.String(), "cannot see"); n != 1 {
+			t.Errorf("told %d times:\n%s", n, logged.String())
+		}
 		if o := r.Expectations[0]; !o.Met || o.Error != "" {
 			t.Errorf("%+v", o)
 		}

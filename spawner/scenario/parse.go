@@ -32,12 +32,6 @@ func parse(path string, text []byte) (*Scenario, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	if len(s.fleets) > 0 {
-		s.checkTargets(p, s.announced())
-	}
-	if err := p.err(); err != nil {
-		return nil, err
-	}
 	return s, nil
 }
 
@@ -56,7 +50,7 @@ func (s *Scenario) announced() *cast {
 
 func (p *parser) scenario(doc *yaml.Node, s *Scenario) {
 	chance := chance{}
-	var phases *yaml.Node
+	var fleets, phases *yaml.Node
 	p.object(doc, "scenario", fields{
 		"name":        func(n *yaml.Node) { s.Name = p.text(n, "name", maxName) },
 		"description": func(n *yaml.Node) { s.Description = p.text(n, "description", maxDescription) },
@@ -64,22 +58,28 @@ func (p *parser) scenario(doc *yaml.Node, s *Scenario) {
 		"start":       func(n *yaml.Node) { s.Start = p.start(n) },
 		"chance":      func(n *yaml.Node) { chance.profile(p, n) },
 		"rates":       func(n *yaml.Node) { chance.rates(p, n) },
-		"fleets": func(n *yaml.Node) {
-			p.list(n, "fleets", maxItems, func(n *yaml.Node) { s.fleets = append(s.fleets, p.fleet(n, len(s.fleets)+1)) })
-		},
-		"phases": func(n *yaml.Node) { phases = n },
+		"fleets":      func(n *yaml.Node) { fleets = n },
+		"phases":      func(n *yaml.Node) { phases = n },
 	}, "name", "phases")
+	before := len(p.faults)
+	if fleets != nil {
+		p.list(fleets, "fleets", maxItems, func(n *yaml.Node) { s.fleets = append(s.fleets, p.fleet(n, len(s.fleets)+1)) })
+	}
 	s.rates = chance.all(nil)
 	for i := range s.fleets {
 		s.fleets[i].rates = s.fleets[i].chance.all(&chance)
 	}
 	p.numberFleets(s.fleets)
+	known := fleets != nil && len(p.faults) == before
 	if phases != nil {
 		p.list(phases, "phases", maxItems, func(n *yaml.Node) {
 			ph := p.phase(n, len(s.phases), s.length)
 			s.length = ph.end
 			s.phases = append(s.phases, ph)
 		})
+	}
+	if known { // else a mistake in a fleet would be told again at each target
+		s.checkTargets(p, s.announced())
 	}
 }
 

@@ -22,7 +22,7 @@ func adminAPI(t *testing.T, kiosks int) (*API, *[]string) {
 		if r.Header.Get("Authorization") != "Bearer secret" || r.URL.Query().Get("sort") != "serial" || r.Header.Get("Content-Type") != "" {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprint(w, `{"type":"about:blank","title":"Unauthorized","status":401,"request_id":"1","detail":"log in first"}`)
+			fmt.Fprint(w, `{"type":"about:blank","title":"Log in first","status":401,"request_id":"1"}`)
 			return
 		}
 		limit, first := 0, 0
@@ -101,7 +101,7 @@ func TestWithoutAccessNothingIsAsked(t *testing.T) {
 		t.Errorf("%v, %q", err, *requests)
 	}
 	api.Access = func() (ca, token string) { return "", "wrong" }
-	if _, err := api.Kiosks(t.Context()); err == nil || !strings.Contains(err.Error(), "list the kiosks: admin answered 401: Unauthorized: log in first") {
+	if _, err := api.Kiosks(t.Context()); err == nil || !strings.Contains(err.Error(), "list the kiosks: admin answered 401: Log in first") {
 		t.Errorf("error = %v", err)
 	}
 }

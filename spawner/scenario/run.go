@@ -20,7 +20,8 @@ type Run struct {
 	members  []member
 	bySerial map[string]int // index in members
 	fleets   map[string]*fleet
-	faults   [][]event // of each member
+	faults   [][]event                     // of each member
+	around   map[string][]device.Condition // by fleet; the same for all its kiosks
 }
 
 // event is a fault that one kiosk takes part in.
@@ -60,15 +61,18 @@ func (s *Scenario) At(start time.Time, kiosks []roster.Kiosk) *Run {
 	r := &Run{
 		scenario: s, start: start.UTC(), members: make([]member, len(kiosks)),
 		bySerial: make(map[string]int, len(kiosks)), fleets: map[string]*fleet{}, faults: make([][]event, len(kiosks)),
+		around: map[string][]device.Condition{},
 	}
 	for i, k := range kiosks {
 		r.members[i].Kiosk = k
 		r.bySerial[k.Serial] = i
 	}
+	r.around[""] = r.conditions(1)
 	next := 0 // the roster has the fleets one after another
 	for i := range s.fleets {
 		f := &s.fleets[i]
 		r.fleets[f.name] = f
+		r.around[f.name] = r.conditions(f.demand)
 		for range f.count {
 			if next < len(kiosks) {
 				r.members[next].fleet = f.name
@@ -101,8 +105,8 @@ func (r *Run) Phases() []Phase {
 	return out
 }
 
-// Fate returns what befalls a kiosk: its faults, and what is unusual around it. One that does not take
-// part has neither.
+// Fate returns what befalls a kiosk: its faults, and what is unusual around it, which must not be changed
+// because others share it. One that does not take part has neither.
 func (r *Run) Fate(k roster.Kiosk) (*fault.Plan, []device.Condition) {
 	i, ok := r.bySerial[k.Serial]
 	if !ok {
@@ -112,11 +116,11 @@ func (r *Run) Fate(k roster.Kiosk) (*fault.Plan, []device.Condition) {
 	for _, e := range r.faults[i] {
 		faults = append(faults, r.fault(k.Serial, e))
 	}
-	rates, demand := r.scenario.rates, 1.0
-	if f := r.fleets[r.members[i].fleet]; f != nil {
-		rates, demand = f.rates, f.demand
+	name, rates := r.members[i].fleet, r.scenario.rates
+	if f := r.fleets[name]; f != nil {
+		rates = f.rates
 	}
-	return fault.NewPlan(r.scenario.Seed, k.Serial, k.Site, faults, rates), r.conditions(demand)
+	return fault.NewPlan(r.scenario.Seed, k.Serial, k.Site, faults, rates), r.around[name]
 }
 
 // fault returns the fault of an event for one kiosk.

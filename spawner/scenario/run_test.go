@@ -203,3 +203,19 @@ phases:
 		t.Error("another seed draws the same kiosks")
 	}
 }
+
+func BenchmarkFate(b *testing.B) {
+	s, err := Load("../../configs/scenarios/heat-wave.yaml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	kiosks, err := s.Roster("K-", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	run := s.At(begin, kiosks)
+	b.ReportAllocs()
+	for b.Loop() {
+		run.Fate(kiosks[0])
+	}
+}

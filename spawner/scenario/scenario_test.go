@@ -275,17 +275,24 @@ func TestFilesThatAreNone(t *testing.T) {
 }
 
 func TestAllErrorsAreToldInTheOrderOfTheFile(t *testing.T) {
-	_, err := load(t, strings.NewReplacer("for: 2m\n", "for: 2\n", "fault: site_outage", "fault: outage", "lat: 40.4066", "lat: 140", "seed: 42", "seed: x",
-		"command: ping", "command: pong").Replace(full))
-	if err == nil {
-		t.Fatal("it is accepted")
+	linesOf := func(err error) (at []string) {
+		if err == nil {
+			t.Fatal("it is accepted")
+		}
+		for _, line := range strings.Split(err.Error(), "\n") {
+			at = append(at, strings.Split(line, ":")[1])
+		}
+		return at
 	}
-	lines := strings.Split(err.Error(), "\n")
-	var at []string
-	for _, line := range lines {
-		at = append(at, strings.Split(line, ":")[1])
+	phases := []string{"for: 2m\n", "for: 2\n", "fault: site_outage", "fault: outage", "seed: 42", "seed: x", "command: ping", "command: pong",
+		"tag: indoors", "tag: outdoors"}
+	_, err := load(t, strings.NewReplacer(phases...).Replace(full))
+	if at, want := linesOf(err), []string{"4", "28", "34", "40", "49"}; !reflect.DeepEqual(at, want) {
+		t.Errorf("lines %v, want %v:\n%v", at, want, err)
 	}
-	if want := []string{"4", "13", "28", "34", "49"}; !reflect.DeepEqual(at, want) {
+	// A mistake in a fleet is told once, not at each target.
+	_, err = load(t, strings.NewReplacer(append(phases, "lat: 40.4066", "lat: 140", "name: madrid", "name: [madrid]")...).Replace(full))
+	if at, want := linesOf(err), []string{"4", "9", "13", "28", "34", "49"}; !reflect.DeepEqual(at, want) {
 		t.Errorf("lines %v, want %v:\n%v", at, want, err)
 	}
 }
