@@ -27,24 +27,19 @@ import (
 	"kioskfleet/spawner/swarm"
 )
 
-// runner is either kind of swarm.
-type runner interface {
-	Run(ctx context.Context) error
-}
-
 func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
-	if err := swarm.CheckOpenFiles(cfg.First, cfg.Count, cfg.Exec); err != nil {
+	who, err := cfg.cast()
+	if err != nil {
 		return err
 	}
-	kiosks, err := cfg.kiosks()
-	if err != nil {
+	if err := swarm.CheckOpenFiles(cfg.First, len(who.kiosks), cfg.Exec); err != nil {
 		return err
 	}
 	platform, err := enroll.NewPlatform(cfg.Admin.URL)
 	if err != nil {
 		return err
 	}
-	progress := &swarm.Progress{First: cfg.First, Kiosks: len(kiosks), Counters: &swarm.Counters{}, Processes: cfg.Exec, Log: log}
+	progress := &swarm.Progress{First: cfg.First, Kiosks: len(who.kiosks), Counters: &swarm.Counters{}, Processes: cfg.Exec, Log: log}
 	var output io.Writer = os.Stderr
 	if isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb" {
 		progress.Screen = swarm.NewScreen(os.Stderr)
@@ -58,25 +53,42 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	kioskLog := slog.New(swarm.Quiet(log.Handler(), 20, 10*time.Second))
 	tokens := enroll.Tokens{File: cfg.TokenFile, Text: cfg.Enrollment.Token, DataDir: cfg.DataDir}
 	registrar := &swarm.Registrar{Platform: platform, Token: cfg.API.Token, DataDir: cfg.DataDir, Log: kioskLog}
-
-	var r runner
 	if cfg.Exec {
-		r, err = cfg.processes(kiosks, tokens, registrar, output, progress.Counters, log)
-	} else {
-		r, err = swarm.New(swarm.Config{
-			Kiosks: kiosks, First: cfg.First, Platform: platform, Tokens: tokens, Registrar: registrar,
-			DataDir: cfg.DataDir, MaxReadings: cfg.Outbox.MaxReadings, MaxBytes: int64(cfg.Outbox.MaxSize),
-			RampUp: cfg.RampUp, Counters: progress.Counters, Log: kioskLog,
-		})
+		r, err := cfg.processes(who.kiosks, tokens, registrar, output, progress.Counters, log)
+		if err != nil {
+			return err
+		}
+		return cfg.drive(ctx, r.Run, progress, log)
 	}
+
+	story, err := cfg.story(who, log)
 	if err != nil {
 		return err
 	}
-	return cfg.drive(ctx, r, progress, log)
+	if cfg.TimeScale > 1 {
+		progress.Now = story.clock.Now
+	}
+	if story.run != nil {
+		progress.Phase = story.phase
+	}
+	r, err := swarm.New(swarm.Config{
+		Kiosks: who.kiosks, First: cfg.First, Platform: platform, Tokens: tokens, Registrar: registrar,
+		DataDir: cfg.DataDir, MaxReadings: cfg.Outbox.MaxReadings, MaxBytes: int64(cfg.Outbox.MaxSize),
+		RampUp: cfg.RampUp, Seed: story.seed, Fate: story.fate, Truth: story.tell, Clock: story.clock,
+		Counters: progress.Counters, Log: kioskLog,
+	})
+	if err != nil {
+		return errors.Join(err, story.close())
+	}
+	err = cfg.drive(ctx, func(ctx context.Context) (err error) {
+		progress.Scenario, err = story.play(ctx, r.Run, cfg.watcher(platform, tokens, registrar), log)
+		return err
+	}, progress, log)
+	return errors.Join(err, story.close())
 }
 
 // drive runs a swarm with what goes beside it, and sums up.
-func (c *Config) drive(ctx context.Context, r runner, progress *swarm.Progress, log *slog.Logger) error {
+func (c *Config) drive(ctx context.Context, swarm func(context.Context) error, progress *swarm.Progress, log *slog.Logger) error {
 	profiler, err := c.Debug.Listen(ctx)
 	if err != nil {
 		return err
@@ -96,7 +108,7 @@ func (c *Config) drive(ctx context.Context, r runner, progress *swarm.Progress, 
 	}
 	log.Info("starting", starting...)
 	background.Go(func() { progress.Run(beside) })
-	err = r.Run(ctx)
+	err = swarm(ctx)
 	ended()
 	background.Wait()
 	if err != nil && progress.Counters.Started.Load() == 0 {
@@ -110,7 +122,7 @@ func (c *Config) drive(ctx context.Context, r runner, progress *swarm.Progress, 
 	return err
 }
 
-func (c *Config) processes(kiosks []roster.Kiosk, tokens enroll.Tokens, registrar *swarm.Registrar, output io.Writer, counters *swarm.Counters, log *slog.Logger) (runner, error) {
+func (c *Config) processes(kiosks []roster.Kiosk, tokens enroll.Tokens, registrar *swarm.Registrar, output io.Writer, counters *swarm.Counters, log *slog.Logger) (*swarm.Processes, error) {
 	binary := c.KioskBinary
 	if binary == "" {
 		var err error

@@ -6,14 +6,14 @@ import (
 	"sync"
 	"time"
 
-	"kioskfleet/kiosk/agent"
+	"kioskfleet/kiosk/clock"
 )
 
 // Agenda does things at their time, by a clock that may run faster than the real one. One goroutine
 // serves any number of kiosks: a timer for each fault of each kiosk would cost more than the faults.
 // Create it with NewAgenda, drive it with Run. Safe for concurrent use.
 type Agenda struct {
-	clock  agent.Clock
+	clock  clock.Clock
 	sooner chan struct{} // holds a token when the first entry is another one
 
 	mu      sync.Mutex // guards the rest
@@ -28,8 +28,8 @@ type entry struct {
 }
 
 // NewAgenda returns an empty agenda.
-func NewAgenda(clock agent.Clock) *Agenda {
-	return &Agenda{clock: clock, sooner: make(chan struct{}, 1)}
+func NewAgenda(time clock.Clock) *Agenda {
+	return &Agenda{clock: time, sooner: make(chan struct{}, 1)}
 }
 
 // At has do called at t, or as soon as Run gets to it if t has passed. The functions are called one

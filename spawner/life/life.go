@@ -22,7 +22,7 @@ type Config struct {
 	Agent agent.Config
 	// Device's Faults are those of all layers; Observe is Truth.
 	Device device.Simulation
-	Clock  agent.Clock // the kiosk's time, without a skew
+	Clock  clock.Clock // the kiosk's time, without a skew
 	Agenda *Agenda
 	Truth  func(truth.Event) // is told what really happens; nil: nobody is
 }

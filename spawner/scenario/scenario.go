@@ -117,6 +117,9 @@ func read(path string) ([]byte, error) {
 // Length returns how long the scenario lasts.
 func (s *Scenario) Length() time.Duration { return s.length }
 
+// HasFleets reports whether the scenario makes up its kiosks, or befalls those that are given.
+func (s *Scenario) HasFleets() bool { return len(s.fleets) > 0 }
+
 // Roster returns the kiosks that take part: those of the scenario's fleets, whose serials are the prefix
 // and a number, or those given if it has none.
 //

@@ -52,13 +52,13 @@ func (c *Counters) Site(name string) *Site {
 	return s
 }
 
-// Observe counts the faults of a site from what its kiosks tell the truth log.
-func (c *Counters) Observe(site string, e truth.Event) {
+// observe counts the faults from what the site's kiosks tell the truth log.
+func (s *Site) observe(e truth.Event) {
 	switch e.Event {
 	case truth.FaultStart:
-		c.Site(site).Faults.Add(1)
+		s.Faults.Add(1)
 	case truth.FaultEnd:
-		c.Site(site).Faults.Add(-1)
+		s.Faults.Add(-1)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kioskfleet/internal/latency"
+	"kioskfleet/spawner/scenario"
 )
 
 // Intervals between updates on a terminal, between log lines, and between looks at what is yet to happen.
@@ -26,6 +27,7 @@ type Progress struct {
 	Log       *slog.Logger
 	Now       func() time.Time // the kiosks' time; nil: the present
 	Phase     func() string    // of the scenario; nil: there is none
+	Scenario  *scenario.Report // what came of the scenario, once it has ended
 
 	began        time.Time
 	allEnrolled  time.Duration // since began; 0: not yet

@@ -31,7 +31,7 @@ func TestCountersSumUpTheirSites(t *testing.T) {
 	}
 	c.GaveUp.Store(4)
 	for _, e := range []truth.Kind{truth.FaultStart, truth.FaultStart, truth.Boot, truth.FaultEnd} {
-		c.Observe("small", truth.Event{Event: e})
+		c.Site("small").observe(truth.Event{Event: e})
 	}
 	got := c.Totals()
 	if got.Connected != 5 || got.Readings.Acknowledged != 300 {

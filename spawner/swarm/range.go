@@ -37,7 +37,7 @@ type claim struct{ file *os.File }
 //
 // Errors: another process has some of them; it has been starting for too long; the folder cannot be written.
 func claimRange(ctx context.Context, dataDir string, first, n int) (*claim, error) {
-	dir := filepath.Join(dataDir, spawnerDataPart)
+	dir := filepath.Join(dataDir, DataPart)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the swarm's folder: %w", err)
 	}
@@ -110,7 +110,7 @@ func PartName(name string, first int) string {
 // because the ranges were others before, is moved here, unless a process still has it. What waits for
 // kiosks that this process does not run is told.
 func openOutbox(dataDir string, first int, kiosks []roster.Kiosk, log *slog.Logger) (*outbox.Log, error) {
-	dir := filepath.Join(dataDir, spawnerDataPart)
+	dir := filepath.Join(dataDir, DataPart)
 	own, err := outbox.Open(outbox.Config{Dir: filepath.Join(dir, PartName(outboxName, first)), Log: log})
 	if err != nil {
 		return nil, err

@@ -175,7 +175,7 @@ func TestPartName(t *testing.T) {
 // fill leaves readings of kiosks in the outbox of a range.
 func fill(t *testing.T, dataDir, name string, serials ...string) {
 	t.Helper()
-	log, err := outbox.Open(outbox.Config{Dir: filepath.Join(dataDir, spawnerDataPart, name)})
+	log, err := outbox.Open(outbox.Config{Dir: filepath.Join(dataDir, DataPart, name)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestWhatWaitsInOtherRangesIsAdopted(t *testing.T) {
 	fill(t, dir, "outbox", "K-002", "K-003", "K-004")
 	fill(t, dir, "outbox-5", "K-005", "K-007")
 	fill(t, dir, "outbox-of-mine", "K-004")
-	busy, err := outbox.Open(outbox.Config{Dir: filepath.Join(dir, spawnerDataPart, "outbox-9")})
+	busy, err := outbox.Open(outbox.Config{Dir: filepath.Join(dir, DataPart, "outbox-9")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type registration struct {
 //
 // Errors: those of a platform that is not reachable or asks to come back later.
 func (r *Registrar) Register(ctx context.Context, k roster.Kiosk, ca string) error {
-	token := r.token()
+	token := r.APIToken()
 	if token == "" {
 		return nil
 	}
@@ -64,8 +64,9 @@ func (r *Registrar) Register(ctx context.Context, k roster.Kiosk, ca string) err
 	return nil
 }
 
-// token reads the API token anew each time: the platform may still be starting.
-func (r *Registrar) token() string {
+// APIToken returns the API token, empty if there is none. It is read anew each time: the platform may still
+// be starting.
+func (r *Registrar) APIToken() string {
 	if r.Token != "" {
 		return r.Token
 	}

@@ -9,6 +9,7 @@ import (
 
 	"kioskfleet/internal/durablefile"
 	"kioskfleet/internal/latency"
+	"kioskfleet/spawner/scenario"
 )
 
 // Summary is what a swarm has done, from its start to its end. docs/operators.md describes its JSON form.
@@ -28,6 +29,7 @@ type Summary struct {
 	PublishToAck         *latency.Summary `json:"publish_to_ack"`
 	CommandToAck         *latency.Summary `json:"command_to_ack"`
 	Process              *Usage           `json:"process"`
+	Scenario             *scenario.Report `json:"scenario,omitempty"`
 
 	totals Totals
 }
@@ -36,7 +38,7 @@ type Summary struct {
 func (p *Progress) Summary() *Summary {
 	s := &Summary{
 		First: p.First, Kiosks: p.Kiosks, Processes: p.Processes, Started: p.began.UTC(),
-		DurationSeconds: time.Since(p.began).Seconds(), Errors: map[string]int64{}, totals: p.Counters.Totals(),
+		DurationSeconds: time.Since(p.began).Seconds(), Errors: map[string]int64{}, Scenario: p.Scenario, totals: p.Counters.Totals(),
 	}
 	for _, e := range s.totals.Errors {
 		s.Errors[e.Kind] = e.Count
@@ -116,6 +118,14 @@ func (s *Summary) Text() string {
 		row("errors", errs...)
 	} else {
 		row("errors", "none")
+	}
+	if s.Scenario != nil {
+		for _, o := range s.Scenario.Expectations {
+			row("expected", o.String())
+		}
+		for _, d := range s.Scenario.Commands {
+			row("sent", fmt.Sprintf("phase %s: %s, taken for %d of %d kiosks", d.Phase, d.Command, d.Taken, d.Kiosks))
+		}
 	}
 	if u := s.Process; u != nil {
 		row("this process", fmt.Sprintf("%.1f s CPU", u.CPUSeconds), fmt.Sprintf("%.1f MiB at most", float64(u.PeakMemory)/(1<<20)), fmt.Sprintf("%.1f KiB a kiosk", float64(u.BytesPerKiosk)/(1<<10)))

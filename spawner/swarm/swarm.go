@@ -12,11 +12,13 @@ import (
 
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/kiosk/agent"
+	"kioskfleet/kiosk/clock"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
 	"kioskfleet/kiosk/fault"
 	"kioskfleet/kiosk/outbox"
 	"kioskfleet/kiosk/truth"
+	"kioskfleet/spawner/life"
 	"kioskfleet/spawner/roster"
 )
 
@@ -44,17 +46,11 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Fate is what befalls one kiosk.
-type Fate struct {
-	Faults     *fault.Plan
-	Conditions []device.Condition
-}
-
 const (
 	defaultInterval = 5 * time.Second
 	// stopTime is how long a swarm that stops waits for its kiosks to say goodbye.
-	stopTime        = 2800 * time.Millisecond
-	spawnerDataPart = "spawner"
+	stopTime = 2800 * time.Millisecond
+	DataPart = "spawner"
 )
 
 // DefaultRampUp is how many kiosks are started per second unless somebody says otherwise: 50, and more of
@@ -83,6 +79,7 @@ type Swarm struct {
 	enroller *enroll.Enroller
 	bySerial map[string]roster.Kiosk
 	zones    map[string]*time.Location
+	agenda   *life.Agenda
 }
 
 // New returns a swarm that has not started.
@@ -103,10 +100,13 @@ func New(cfg Config) (*Swarm, error) {
 	if cfg.Counters == nil {
 		cfg.Counters = &Counters{}
 	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Swarm{cfg: cfg, bySerial: make(map[string]roster.Kiosk, len(cfg.Kiosks)), zones: map[string]*time.Location{}}
+	s := &Swarm{cfg: cfg, agenda: life.NewAgenda(cfg.Clock), bySerial: make(map[string]roster.Kiosk, len(cfg.Kiosks)), zones: map[string]*time.Location{}}
 	for _, k := range cfg.Kiosks {
 		s.bySerial[k.Serial] = k
 		cfg.Counters.Site(k.Site).Kiosks.Add(1)
@@ -151,6 +151,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 		counting, counted := context.WithCancel(ctx)
 		var background sync.WaitGroup
 		background.Go(func() { s.countWaiting(counting, waiting) })
+		background.Go(func() { s.agenda.Run(counting) })
 		err := launch(ctx, s.cfg.Kiosks, s.cfg.RampUp, s.cfg.Counters, s.cfg.Log, func(ctx context.Context, k roster.Kiosk) error {
 			return s.kiosk(ctx, k, waiting)
 		})
@@ -177,7 +178,7 @@ func (s *Swarm) countWaiting(ctx context.Context, waiting *outbox.Log) {
 
 // kiosk runs one kiosk.
 func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) error {
-	dir := filepath.Join(s.cfg.DataDir, spawnerDataPart, k.Serial)
+	dir := filepath.Join(s.cfg.DataDir, DataPart, k.Serial)
 	identity, err := s.enroller.Identity(ctx, dir, k.Serial)
 	if err != nil {
 		return err
@@ -198,24 +199,35 @@ func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) 
 	if err != nil {
 		return err
 	}
-	a, err := agent.New(agent.Config{
-		Identity: identity,
-		Device: device.NewSimulated(device.Simulation{
-			Serial: k.Serial, Site: k.Site, Position: place, Timezone: s.zones[k.Timezone],
-		}),
-		Store:    agent.StateFile(filepath.Join(dir, "state.json")),
-		Model:    k.Model,
-		Interval: interval,
-		Outbox:   box,
-		Backoff:  s.cfg.Backoff,
-		Counters: counters,
-		Hooks:    agent.Hooks{Acknowledged: s.cfg.Counters.acknowledged, Answered: s.cfg.Counters.Answers.Record},
-		Log:      s.cfg.Log,
-	})
-	if err != nil {
-		return err
+	sim := device.Simulation{Serial: k.Serial, Site: k.Site, Position: place, Timezone: s.zones[k.Timezone], Seed: s.cfg.Seed}
+	if s.cfg.Fate != nil {
+		sim.Faults, sim.Conditions = s.cfg.Fate(k)
 	}
-	return a.Run(ctx)
+	return life.New(life.Config{
+		Agent: agent.Config{
+			Identity: identity,
+			Store:    agent.StateFile(filepath.Join(dir, "state.json")),
+			Model:    k.Model,
+			Interval: interval,
+			Outbox:   box,
+			Backoff:  s.cfg.Backoff,
+			Counters: counters,
+			Hooks:    agent.Hooks{Acknowledged: s.cfg.Counters.acknowledged, Answered: s.cfg.Counters.Answers.Record},
+			Log:      s.cfg.Log,
+		},
+		Device: sim, Clock: s.cfg.Clock, Agenda: s.agenda, Truth: s.observer(k.Site),
+	}).Run(ctx)
+}
+
+// observer passes on what really happens at a site.
+func (s *Swarm) observer(site string) func(truth.Event) {
+	counters := s.cfg.Counters.Site(site)
+	return func(e truth.Event) {
+		counters.observe(e)
+		if s.cfg.Truth != nil {
+			s.cfg.Truth(e)
+		}
+	}
 }
 
 // launch starts one goroutine per kiosk at the ramp-up rate and waits for their end, for stopTime at
