@@ -258,9 +258,9 @@ func (c *Conn) deliver() {
 	c.out.pumped = false
 	_ = c.inner.SetWriteDeadline(c.writeBy)
 	c.tell()
-	gone := c.gone
+	over := c.gone && !c.deaf
 	c.mu.Unlock()
-	if gone {
+	if over {
 		c.way.forget(c)
 	}
 }

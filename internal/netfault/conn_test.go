@@ -398,6 +398,10 @@ func TestHalfOpen(t *testing.T) {
 			read <- err
 		}()
 		runtime.Gosched()
+		w.Set(Shape{Delay: time.Hour}, Shape{})
+		if _, err := near.Write([]byte("under way")); err != nil {
+			t.Fatal(err)
+		}
 		w.HalfOpen(Far)
 		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("far: %v", err)
@@ -408,7 +412,11 @@ func TestHalfOpen(t *testing.T) {
 		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the read that had begun: %v", err)
 		}
+		w.Set(Shape{}, Shape{})
 		notices(t, near)
+		if w.Len() != 1 {
+			t.Errorf("%d connections are on the way", w.Len())
+		}
 		if err := near.Close(); err != nil || w.Len() != 0 {
 			t.Errorf("close: %v, %d left", err, w.Len())
 		}

@@ -142,9 +142,9 @@ func TestAFairProxyIsNotNoticed(t *testing.T) {
 	c := dial(t, p)
 	say(t, c, []byte("hello"))
 	say(t, c, bytes.Repeat([]byte("0123456789"), 30_000))
-	if s := p.Stats(); s.Connections != 1 || s.Open != 1 || s.ToServer != 300_005 || s.ToClient != 300_005 || s.Cuts != 0 {
-		t.Errorf("stats %+v", s)
-	}
+	// A byte is counted once it is written; its reader may be faster.
+	want := Stats{Connections: 1, Open: 1, ToServer: 300_005, ToClient: 300_005}
+	eventually(t, "all is counted", func() bool { return p.Stats() == want })
 	// A half-closed connection still brings the answer.
 	if _, err := c.Write([]byte("last")); err != nil {
 		t.Fatal(err)
@@ -235,9 +235,7 @@ func TestCuts(t *testing.T) {
 	if !strings.HasPrefix("in th", string(got)) || !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("got %q, error %v", got, err)
 	}
-	if n := p.Stats().ToClient; n != 1+1+1+5 {
-		t.Errorf("%d bytes went to clients", n)
-	}
+	eventually(t, "the bytes that passed are counted", func() bool { return p.Stats().ToClient == 1+1+1+5 })
 }
 
 func TestHalfOpen(t *testing.T) {
