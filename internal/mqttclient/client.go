@@ -187,9 +187,9 @@ func (c *Client) Run(ctx context.Context) error {
 
 // connect makes one connection with its subscriptions.
 func (c *Client) connect(ctx context.Context, lost chan<- error) (*connection, error) {
-	dialing, dialed := context.WithCancel(ctx)
-	defer dialed() // an attempt that we no longer wait for ends as well
-	open := opener{ctx: dialing, cfg: &c.cfg}
+	opening, giveUp := context.WithCancel(ctx)
+	defer giveUp() // an attempt that we no longer wait for ends as well
+	open := opener{ctx: opening, cfg: &c.cfg}
 	opts := mqtt.NewClientOptions().
 		SetClientID(c.cfg.ClientID).
 		SetTLSConfig(c.cfg.TLS).

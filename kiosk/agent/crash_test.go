@@ -146,7 +146,7 @@ func TestACrashInFakeTime(t *testing.T) {
 func TestTheKioskDialsByItsHook(t *testing.T) {
 	b := startBroker(t)
 	p := proxy.Start(t, b.addr)
-	var dialed atomic.Int64
+	var calls atomic.Int64
 	box, shut := openBox(t, t.TempDir(), outbox.Limits{})
 	defer shut()
 	counters := &Counters{}
@@ -154,9 +154,9 @@ func TestTheKioskDialsByItsHook(t *testing.T) {
 		return runWith(t, quick(t, identity(t, b.authority, host), box, func(c *Config) {
 			c.Counters = counters
 			c.Hooks.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				dialed.Add(1)
+				calls.Add(1)
 				if addr != host {
-					t.Errorf("dialed %s, want %s", addr, host)
+					t.Errorf("dialled %s, want %s", addr, host)
 				}
 				return new(net.Dialer).DialContext(ctx, network, p.Addr())
 			}
@@ -164,8 +164,8 @@ func TestTheKioskDialsByItsHook(t *testing.T) {
 	}
 	end := run(b.addr)
 	b.await("readings", protocol.ChannelTelemetry, atLeast(3))
-	if dialed.Load() != 1 || p.Stats().Connections != 1 {
-		t.Errorf("dialed %d times, %+v", dialed.Load(), p.Stats())
+	if calls.Load() != 1 || p.Stats().Connections != 1 {
+		t.Errorf("dialled %d times, %+v", calls.Load(), p.Stats())
 	}
 	end(nil)
 	// The broker's certificate is for 127.0.0.1.

@@ -164,7 +164,7 @@ func TestMessagesMayBeChangedOnTheirWayOut(t *testing.T) {
 		var acknowledged []time.Duration
 		b := start(t, t.TempDir(), func(c *Config) {
 			c.Interval = 24 * time.Hour
-			c.Hooks.Publish = func(ctx context.Context, ch protocol.Channel, payload []byte) []byte {
+			c.Hooks.Publish = func(_ context.Context, ch protocol.Channel, payload []byte) []byte {
 				channels = append(channels, string(ch))
 				time.Sleep(time.Duration(held.Load()))
 				if spoil.Load() && ch == protocol.ChannelTelemetry {

@@ -9,8 +9,9 @@ import (
 // takes its readings in the rhythm of the right clock, and what its device senses keeps to that too; only
 // the times that readings claim are wrong.
 //
-// When a clock is set back, the outbox goes on with times that grow, a millisecond for each reading, until
-// the clock has passed the newest time that it showed; beyond outbox.MaxAhead it follows the clock at once.
+// An outbox gives no reading a time before that of an earlier one. So when such a clock is set back, be it
+// because it has been ahead and is right again, times go on by a millisecond for each reading until the
+// clock has passed the newest of them; see docs/adr/0009-kiosk-outbox.md for what the platform makes of it.
 type Skewed struct {
 	right Clock
 	skew  atomic.Int64 // nanoseconds
