@@ -14,7 +14,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
-	"github.com/eclipse/paho.mqtt.golang/packets"
+	"golang.org/x/net/proxy"
 )
 
 // ErrNotConnected is returned by Publish while there is no connection.
@@ -23,6 +23,17 @@ var ErrNotConnected = errors.New("not connected to the broker")
 // ErrRefused is what OnFailed gets when the broker answered but does not accept this client: its
 // identity is unknown, revoked, or of another authority.
 var ErrRefused = errors.New("the broker refuses this client")
+
+// ErrTimeout is what OnFailed gets when the broker did not answer in time.
+var ErrTimeout = errors.New("no answer")
+
+// ErrTLS is what OnFailed gets when no trusted connection came about: the broker's certificate is not that
+// of our authority or of this host, or it does not speak TLS.
+var ErrTLS = errors.New("the broker cannot be trusted")
+
+// ErrAbandoned as the cause of a context that ends makes Run let go of the connection without a word on it,
+// as the end of the process would: no Goodbye, no DISCONNECT, and the broker publishes the will.
+var ErrAbandoned = errors.New("the connection is abandoned")
 
 // Message is one received message. With ManualAck the handler's nil return acknowledges it.
 type Message struct {
@@ -49,6 +60,9 @@ type Config struct {
 	Brokers  []string // mqtts://host:port, tried in order
 	ClientID string
 	TLS      *tls.Config
+	// Dial makes the network connections below TLS; default a net.Dialer, through the proxy of the
+	// environment (ALL_PROXY, NO_PROXY) if there is one.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Persistent keeps the session on the broker while the client is away.
 	Persistent    bool
 	Subscriptions []Subscription
@@ -60,7 +74,8 @@ type Config struct {
 	// OnConnect runs after each connection once its subscriptions stand; OnLost when one breaks.
 	OnConnect func(ctx context.Context, c *Client)
 	OnLost    func(error)
-	// OnFailed runs after each attempt that made no connection; see ErrRefused.
+	// OnFailed runs after each attempt that made no connection, with ErrRefused, ErrTimeout or ErrTLS; any
+	// other error is the network's.
 	OnFailed func(error)
 	// Goodbye runs before a clean disconnect, while the connection still stands.
 	Goodbye   func(ctx context.Context, c *Client)
@@ -73,8 +88,29 @@ type Config struct {
 type Client struct {
 	cfg Config
 
-	mu   sync.RWMutex
-	conn mqtt.Client // nil while disconnected
+	mu   sync.RWMutex // guards conn
+	conn *connection  // nil while disconnected
+}
+
+// connection is one MQTT connection and the network connection below it.
+type connection struct {
+	mqtt.Client
+	opened func() net.Conn
+}
+
+// abandon closes the network connection before anything can be said on it.
+func (c *connection) abandon() {
+	if raw := c.opened(); raw != nil {
+		_ = raw.Close()
+	}
+}
+
+// drop ends a connection that did not come about.
+func (c *connection) drop(ctx context.Context) {
+	if errors.Is(context.Cause(ctx), ErrAbandoned) {
+		c.abandon()
+	}
+	c.Disconnect(0)
 }
 
 const (
@@ -101,14 +137,18 @@ func New(cfg Config) (*Client, error) {
 		cfg.KeepAlive = 30 * time.Second
 	}
 	cfg.Backoff = cfg.Backoff.withDefaults()
+	if cfg.Dial == nil {
+		cfg.Dial = proxy.Dial
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Client{cfg: cfg}, nil
 }
 
-// Run keeps the client connected until ctx ends, then says goodbye and disconnects. It returns nil
-// after a clean end; refused connections are retried for ever, because a registration may follow.
+// Run keeps the client connected until ctx ends, then says goodbye and disconnects, unless the cause is
+// ErrAbandoned. It returns nil after that; refused connections are retried for ever, because a registration
+// may follow.
 func (c *Client) Run(ctx context.Context) error {
 	attempt := 0
 	for {
@@ -146,7 +186,10 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 // connect makes one connection with its subscriptions.
-func (c *Client) connect(ctx context.Context, lost chan<- error) (mqtt.Client, error) {
+func (c *Client) connect(ctx context.Context, lost chan<- error) (*connection, error) {
+	opening, giveUp := context.WithCancel(ctx)
+	defer giveUp() // an attempt that we no longer wait for ends as well
+	open := opener{ctx: opening, cfg: &c.cfg}
 	opts := mqtt.NewClientOptions().
 		SetClientID(c.cfg.ClientID).
 		SetTLSConfig(c.cfg.TLS).
@@ -159,6 +202,7 @@ func (c *Client) connect(ctx context.Context, lost chan<- error) (mqtt.Client, e
 		SetKeepAlive(c.cfg.KeepAlive).
 		SetPingTimeout(c.cfg.KeepAlive / 2).
 		SetAutoAckDisabled(true).
+		SetCustomOpenConnectionFn(open.open).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
 	for _, b := range c.cfg.Brokers {
 		opts.AddBroker(b)
@@ -169,13 +213,10 @@ func (c *Client) connect(ctx context.Context, lost chan<- error) (mqtt.Client, e
 		}
 	}
 	opts.SetDefaultPublishHandler(c.handle)
-	conn := mqtt.NewClient(opts)
+	conn := &connection{mqtt.NewClient(opts), open.opened}
 	if err := wait(ctx, conn.Connect(), connectTimeout*time.Duration(len(c.cfg.Brokers))); err != nil {
-		conn.Disconnect(0)
-		if refused(err) {
-			err = fmt.Errorf("%w: %w", ErrRefused, err)
-		}
-		return nil, fmt.Errorf("connect: %w", err)
+		conn.drop(ctx)
+		return nil, fmt.Errorf("connect: %w", classify(err))
 	}
 	if len(c.cfg.Subscriptions) > 0 {
 		filters := make(map[string]byte, len(c.cfg.Subscriptions))
@@ -188,21 +229,11 @@ func (c *Client) connect(ctx context.Context, lost chan<- error) (mqtt.Client, e
 			err = refusedFilter(token)
 		}
 		if err != nil {
-			conn.Disconnect(0)
-			return nil, fmt.Errorf("subscribe: %w", err)
+			conn.drop(ctx)
+			return nil, fmt.Errorf("subscribe: %w", classify(err))
 		}
 	}
 	return conn, nil
-}
-
-// refused tells an answer of the broker from a network failure. TLS 1.3 servers reject a client's
-// certificate after the handshake, by an alert.
-func refused(err error) bool {
-	var op *net.OpError
-	return errors.Is(err, packets.ErrorRefusedNotAuthorised) ||
-		errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword) ||
-		errors.Is(err, packets.ErrorRefusedIDRejected) ||
-		errors.As(err, &op) && op.Op == "remote error"
 }
 
 // subackFailure is the return code of a refused filter (MQTT 3.1.1, section 3.9.3).
@@ -220,7 +251,7 @@ func refusedFilter(token mqtt.Token) error {
 }
 
 // hold lets others use the connection until it breaks or ctx ends.
-func (c *Client) hold(ctx context.Context, conn mqtt.Client, lost <-chan error) error {
+func (c *Client) hold(ctx context.Context, conn *connection, lost <-chan error) error {
 	c.mu.Lock()
 	c.conn = conn
 	c.mu.Unlock()
@@ -229,11 +260,15 @@ func (c *Client) hold(ctx context.Context, conn mqtt.Client, lost <-chan error) 
 	if c.cfg.OnConnect != nil {
 		announce.Go(func() { c.cfg.OnConnect(connCtx, c) })
 	}
+	quiesce := uint(disconnectQuiesceMillis)
 	var err error
 	select {
 	case err = <-lost:
 	case <-ctx.Done():
-		if c.cfg.Goodbye != nil {
+		if errors.Is(context.Cause(ctx), ErrAbandoned) {
+			conn.abandon()
+			quiesce = 0
+		} else if c.cfg.Goodbye != nil {
 			bye, done := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
 			c.cfg.Goodbye(bye, c)
 			done()
@@ -243,7 +278,7 @@ func (c *Client) hold(ctx context.Context, conn mqtt.Client, lost <-chan error) 
 	c.mu.Lock()
 	c.conn = nil
 	c.mu.Unlock()
-	conn.Disconnect(disconnectQuiesceMillis)
+	conn.Disconnect(quiesce)
 	announce.Wait()
 	return err
 }
@@ -305,6 +340,6 @@ func wait(ctx context.Context, token mqtt.Token, limit time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timeout:
-		return fmt.Errorf("no answer within %s", limit)
+		return fmt.Errorf("%w within %s", ErrTimeout, limit)
 	}
 }

@@ -4,7 +4,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,7 +14,6 @@ import (
 	"kioskfleet/kiosk/clock"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
-	"kioskfleet/kiosk/outbox"
 )
 
 // InitialVersion is the version that an agent reports until its first update.
@@ -51,16 +49,10 @@ const (
 	publishRetry   = time.Second
 )
 
-// Clock is the time that readings are taken in; *clock.CatchUp is one. Everything else, such as the
-// time limit of a command, keeps to the machine's clock.
-type Clock interface {
-	Now() time.Time
-	// Until returns how long it takes, in real time, until the clock shows t.
-	Until(t time.Time) time.Duration
-	// CaughtUp returns the time from which on the clock is that of the present. Readings that are due
-	// before it are made up for when the agent is late, later ones are not.
-	CaughtUp() time.Time
-}
+// ErrCrash as the cause of Run's context makes the agent end as if its power had gone: nothing is flushed,
+// nothing is said to the broker, which publishes the will. Another agent can go on with the same store and
+// outbox as soon as Run has returned.
+var ErrCrash = errors.New("the kiosk crashed")
 
 // Agent is one kiosk's agent. Create it with New, drive it with Run.
 type Agent struct {
@@ -84,8 +76,13 @@ type Agent struct {
 	pending  []command        // accepted, in order, not begun
 	updating <-chan time.Time // ends the update that has begun; nil: none has
 	target   string           // the version of that update
-	tick     time.Time        // when the next reading is due, by the configured clock
+	clock    Clock            // that of cfg, without its skew
+	phase    time.Duration    // of the grid on which readings are due
+	tick     time.Time        // when the next reading is due, by that clock
 	bootID   string
+
+	arrivals arrivals
+	unsure   unsure // the publishing goroutine's own
 }
 
 // New returns an agent that has not started.
@@ -120,16 +117,18 @@ func New(cfg Config) (*Agent, error) {
 		wake:         make(chan struct{}, 1),
 		cameUp:       make(chan struct{}, 1),
 		progress:     make(chan struct{}, 1),
+		clock:        right(cfg.Clock),
+		phase:        phase(cfg.Identity.Serial, cfg.Interval),
 	}
 	a.newLink = func(ev linkEvents) (link, error) {
-		return newMQTTLink(cfg.Identity, cfg.Backoff, a.log, ev)
+		return newMQTTLink(cfg.Identity, cfg.Backoff, cfg.Hooks.Dial, a.log, ev)
 	}
 	a.session.id = newID()
 	return a, nil
 }
 
-// Run connects and reports until ctx ends; then it says goodbye and returns nil. Lost and refused
-// connections are retried for ever.
+// Run connects and reports until ctx ends; then it says goodbye, unless the cause is ErrCrash, and returns
+// nil. Lost and refused connections are retried for ever.
 //
 // Errors: the state cannot be loaded or saved; a broker address is malformed.
 func (a *Agent) Run(ctx context.Context) error {
@@ -152,7 +151,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil // the next start finishes the restart
 		case <-time.After(a.cfg.RestartTime):
 		}
-		a.cfg.Device.Restart(a.cfg.Clock.Now())
+		a.cfg.Device.Restart(a.clock.Now())
 		a.boot()
 	}
 }
@@ -162,6 +161,9 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) boot() {
 	a.bootID = newID()
 	a.session.announce(a.bootID, a.version())
+	if booted := a.cfg.Hooks.Booted; booted != nil {
+		booted(a.bootID, a.version())
+	}
 	a.settleInterrupted()
 }
 
@@ -180,18 +182,24 @@ func (a *Agent) live(ctx context.Context) (restart bool, err error) {
 		return false, err
 	}
 	// The link outlives ctx by a moment, so that the last messages and the bye can leave.
-	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
-	defer unlink()
+	linkCtx, unlink := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer unlink(nil)
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(linkCtx) }()
 
 	restart = a.loop(ctx)
+	if errors.Is(context.Cause(ctx), ErrCrash) {
+		unlink(mqttclient.ErrAbandoned)
+		err = <-ended
+		a.disconnected()
+		return false, err
+	}
 	a.session.leave(protocol.ByeStopped)
 	if restart {
 		a.session.leave(protocol.ByeRestarting)
 	}
 	a.flush()
-	unlink()
+	unlink(nil)
 	err = <-ended
 	a.disconnected()
 	return restart, err
@@ -213,7 +221,6 @@ func (a *Agent) loop(ctx context.Context) (restart bool) {
 		case <-a.cameUp:
 			// At once, so that the platform need not wait to know how the kiosk is.
 			a.report()
-			timer.Reset(a.schedule())
 		case <-a.inbox.ready:
 			for _, m := range a.inbox.take() {
 				a.accept(m)
@@ -222,57 +229,6 @@ func (a *Agent) loop(ctx context.Context) (restart bool) {
 			a.finishUpdate()
 		}
 	}
-}
-
-// schedule makes the next reading due one interval from now and returns how long that takes.
-func (a *Agent) schedule() time.Duration {
-	a.tick = a.cfg.Clock.Now().Add(a.cfg.Interval)
-	return a.cfg.Clock.Until(a.tick)
-}
-
-// reportDue takes the reading that is due and returns how long it takes until the next one is. Of
-// readings that are overdue only one is taken, unless the clock has yet to catch up.
-func (a *Agent) reportDue() time.Duration {
-	if present := a.cfg.Clock.CaughtUp(); a.tick.Before(present) {
-		a.reportAt(a.tick)
-		a.tick = a.tick.Add(a.cfg.Interval)
-		if !a.tick.Before(present) {
-			a.log.Info("the clock has caught up with the present")
-		}
-		return a.cfg.Clock.Until(a.tick)
-	}
-	now := a.cfg.Clock.Now()
-	a.reportAt(now)
-	a.tick = a.tick.Add(a.cfg.Interval)
-	if !a.tick.After(now) {
-		return a.schedule()
-	}
-	return a.cfg.Clock.Until(a.tick)
-}
-
-// report takes a reading now.
-func (a *Agent) report() { a.reportAt(a.cfg.Clock.Now()) }
-
-// reportAt takes a reading and hands it to the outbox.
-func (a *Agent) reportAt(now time.Time) {
-	status := a.status()
-	sample := a.cfg.Device.Sample(now, status == protocol.StateOnline)
-	stamp := a.outbox.Stamp(now)
-	id, seq := a.session.stamp()
-	payload, err := json.Marshal(protocol.Reading{
-		Timestamp: stamp, KioskID: a.cfg.Identity.KioskID, Serial: a.cfg.Identity.Serial,
-		Seq: seq, Session: id, Status: status,
-		Environmental: sample.Environmental, Hardware: sample.Hardware, Peripherals: sample.Peripherals,
-		Location: sample.Location, Network: sample.Network, Custom: sample.Custom,
-	})
-	if err == nil {
-		err = a.outbox.Add(outbox.Item{Session: id, Seq: seq, Time: stamp, Payload: payload})
-	}
-	if err != nil {
-		a.log.Error("a reading is lost", "seq", seq, "error", err)
-		return
-	}
-	signal(a.wake)
 }
 
 // status is what the kiosk says about itself. A blocked kiosk stays blocked while somebody works on it.

@@ -15,6 +15,9 @@ func cmd(id, name, rest string) string {
 	return `{"id":"` + id + `","name":"` + name + `","issued_at":"2026-01-02T03:04:05Z"` + rest + `}`
 }
 
+// seldom keeps the readings of the grid out of a test.
+func seldom(c *Config) { c.Interval = 24 * time.Hour }
+
 // the returns the only reading among the messages.
 func the(t *testing.T, messages []published) protocol.Reading {
 	t.Helper()
@@ -140,7 +143,7 @@ func TestARestartComesBackWithANewBoot(t *testing.T) {
 func TestAnUpdateChangesTheVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		b := start(t, dir, nil)
+		b := start(t, dir, seldom)
 		first := joined(t, b.broker.take())
 		b.broker.send(t, cmd("1", "update", `,"params":{"version":"2.0.0-rc.1"}`))
 		b.expect("ack(1 received) ack(1 running) reading(updating)")
@@ -316,7 +319,7 @@ func TestACommandThatCannotBeSavedFails(t *testing.T) {
 
 func TestACommandThatWaitsTooLongIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, t.TempDir(), nil)
+		b := start(t, t.TempDir(), seldom)
 		b.broker.take()
 		b.broker.send(t, cmd("1", "update", ""))
 		b.broker.send(t, cmd("2", "block", `,"ttl_seconds":1.5`))

@@ -39,7 +39,11 @@ func (a *Agent) accept(m inboxMessage) {
 	if err != nil {
 		a.log.Warn("malformed command ignored", "error", err, "bytes", len(m.payload))
 		if cmd.ID != "" {
-			a.acknowledge(rejection(cmd.ID, err))
+			ack := rejection(cmd.ID, err)
+			a.arrived(cmd.ID, m.came)
+			a.cfg.Counters.Commands.Add(1)
+			a.concluded(cmd, ack, false)
+			a.acknowledge(ack)
 		}
 		return
 	}
@@ -55,8 +59,10 @@ func (a *Agent) accept(m inboxMessage) {
 	if slices.ContainsFunc(a.pending, func(c command) bool { return c.ID == cmd.ID }) {
 		return
 	}
+	a.arrived(cmd.ID, m.came)
+	a.cfg.Counters.Commands.Add(1)
 	if len(a.pending) >= maxPending {
-		a.conclude(rejection(cmd.ID, fmt.Errorf("%d commands are waiting already", maxPending)), nil)
+		a.conclude(cmd, rejection(cmd.ID, fmt.Errorf("%d commands are waiting already", maxPending)), nil)
 		return
 	}
 	accepted := command{Command: cmd}
@@ -111,86 +117,105 @@ func (a *Agent) next() (restart bool) {
 func (a *Agent) begin(cmd command) (restart bool) {
 	a.log.Info("command", "id", cmd.ID, "name", cmd.Name)
 	if !cmd.deadline.IsZero() && time.Now().After(cmd.deadline) {
-		a.conclude(rejection(cmd.ID, errors.New("expired before the kiosk could begin it")), nil)
+		a.conclude(cmd.Command, rejection(cmd.ID, errors.New("expired before the kiosk could begin it")), nil)
+		return false
+	}
+	if a.pretend(cmd.Command) {
 		return false
 	}
 	success := protocol.Ack{ID: cmd.ID, Status: protocol.AckSucceeded}
 	switch cmd.Name {
 	case protocol.CommandPing:
-		a.conclude(success, nil)
+		a.conclude(cmd.Command, success, nil)
 	case protocol.CommandBlock:
-		a.conclude(success, func(s *State) { s.Blocked = true })
+		a.conclude(cmd.Command, success, func(s *State) { s.Blocked = true })
 	case protocol.CommandUnblock:
-		a.conclude(success, func(s *State) { s.Blocked = false })
+		a.conclude(cmd.Command, success, func(s *State) { s.Blocked = false })
 	case protocol.CommandMaintenance:
 		enabled, err := maintenanceParams(cmd.Params)
 		if err != nil {
-			a.conclude(rejection(cmd.ID, err), nil)
+			a.conclude(cmd.Command, rejection(cmd.ID, err), nil)
 			return false
 		}
-		a.conclude(success, func(s *State) { s.Maintenance = enabled })
+		a.conclude(cmd.Command, success, func(s *State) { s.Maintenance = enabled })
 	case protocol.CommandUpdate:
 		version, err := updateParams(cmd.Params, a.version())
 		if err != nil {
-			a.conclude(rejection(cmd.ID, err), nil)
+			a.conclude(cmd.Command, rejection(cmd.ID, err), nil)
 			return false
 		}
 		a.beginUpdate(cmd, version)
 	case protocol.CommandRestart:
-		return a.start(cmd.ID, func(s *State) { s.Restarting = cmd.ID })
+		return a.start(cmd.Command, func(s *State) { s.Restarting = cmd.ID })
 	default:
-		a.conclude(rejection(cmd.ID, unknownCommand(cmd.Name)), nil)
+		a.conclude(cmd.Command, rejection(cmd.ID, unknownCommand(cmd.Name)), nil)
 	}
 	return false
 }
 
 // start notes on disk that a command has begun and says so to the platform. It reports success.
-func (a *Agent) start(id string, change func(*State)) bool {
+func (a *Agent) start(cmd protocol.Command, change func(*State)) bool {
 	begun := a.state
+	begun.Begun = &cmd
 	change(&begun)
 	if err := a.cfg.Store.Save(begun); err != nil {
-		a.acknowledge(failure(id, err))
+		ack := failure(cmd.ID, err)
+		a.concluded(cmd, ack, false)
+		a.acknowledge(ack)
 		return false
 	}
 	a.state = begun
-	a.acknowledge(protocol.Ack{ID: id, Status: protocol.AckRunning, Time: time.Now().UTC()})
+	a.acknowledge(protocol.Ack{ID: cmd.ID, Status: protocol.AckRunning, Time: time.Now().UTC()})
 	a.report()
 	return true
 }
 
 func (a *Agent) beginUpdate(cmd command, version string) {
-	if a.start(cmd.ID, func(s *State) { s.Updating = cmd.ID }) {
+	if a.start(cmd.Command, func(s *State) { s.Updating = cmd.ID }) {
 		a.target = version
 		a.updating = time.After(a.cfg.UpdateTime)
 	}
 }
 
 func (a *Agent) finishUpdate() {
-	id, version := a.state.Updating, a.target
-	a.updating, a.target, a.state.Updating = nil, "", ""
-	result, err := json.Marshal(map[string]string{"version": version})
+	cmd, version := a.state.begun(a.state.Updating, protocol.CommandUpdate), a.target
+	a.updating, a.target, a.state.Updating, a.state.Begun = nil, "", "", nil
+	result, err := updateResult(version)
 	if err != nil {
-		a.conclude(failure(id, err), nil)
+		a.conclude(cmd, failure(cmd.ID, err), nil)
 		return
 	}
-	a.conclude(protocol.Ack{ID: id, Status: protocol.AckSucceeded, Result: result}, func(s *State) { s.Version = version })
+	a.conclude(cmd, protocol.Ack{ID: cmd.ID, Status: protocol.AckSucceeded, Result: result}, func(s *State) { s.Version = version })
+}
+
+// updateResult is the result of an update's ack.
+func updateResult(version string) (json.RawMessage, error) {
+	return json.Marshal(map[string]string{"version": version})
 }
 
 // conclude ends a command: its effect and its final ack are on disk before the platform hears of
 // them. Commands without an effect (change is nil) are remembered with the next one that has one;
 // to answer them twice does no harm.
-func (a *Agent) conclude(ack protocol.Ack, change func(*State)) {
+func (a *Agent) conclude(cmd protocol.Command, ack protocol.Ack, change func(*State)) {
+	a.finish(cmd, ack, change, ack.Status == protocol.AckSucceeded)
+}
+
+// finish is conclude for a command that may not have been executed, whatever its ack says.
+func (a *Agent) finish(cmd protocol.Command, ack protocol.Ack, change func(*State), executed bool) {
 	ack.Time = time.Now().UTC()
 	after := a.state.with(ack)
 	if change == nil {
 		a.state = after
+		a.concluded(cmd, ack, executed)
 		a.acknowledge(ack)
 		return
 	}
 	change(&after)
 	if err := a.cfg.Store.Save(after); err != nil {
 		a.log.Error("command failed", "id", ack.ID, "error", err)
-		a.acknowledge(failure(ack.ID, err))
+		ack = failure(ack.ID, err)
+		a.concluded(cmd, ack, false)
+		a.acknowledge(ack)
 		a.report()
 		return
 	}
@@ -201,28 +226,32 @@ func (a *Agent) conclude(ack protocol.Ack, change func(*State)) {
 	}
 	// The reading shows the effect; it travels before the ack that claims it.
 	a.report()
+	a.concluded(cmd, ack, executed)
 	a.acknowledge(ack)
 }
 
 // settleInterrupted answers for what an earlier life of the agent had begun: a restart has now
 // happened, an update has not.
 func (a *Agent) settleInterrupted() {
-	settle := func(ack protocol.Ack) {
+	settle := func(cmd protocol.Command, ack protocol.Ack) {
 		ack.Time = time.Now().UTC()
 		a.state = a.state.with(ack)
 		if err := a.cfg.Store.Save(a.state); err != nil {
 			// The file still says that the command has begun: the next start answers the same.
 			a.log.Error("save the kiosk's state", "id", ack.ID, "error", err)
 		}
+		a.concluded(cmd, ack, ack.Status == protocol.AckSucceeded)
 		a.acknowledge(ack)
 	}
 	if id := a.state.Restarting; id != "" {
-		a.state.Restarting = ""
-		settle(protocol.Ack{ID: id, Status: protocol.AckSucceeded})
+		cmd := a.state.begun(id, protocol.CommandRestart)
+		a.state.Restarting, a.state.Begun = "", nil
+		settle(cmd, protocol.Ack{ID: id, Status: protocol.AckSucceeded})
 	}
 	if id := a.state.Updating; id != "" {
-		a.state.Updating = ""
-		settle(failure(id, errors.New("interrupted: the agent ended during the update; the version is unchanged")))
+		cmd := a.state.begun(id, protocol.CommandUpdate)
+		a.state.Updating, a.state.Begun = "", nil
+		settle(cmd, failure(id, errors.New("interrupted: the agent ended during the update; the version is unchanged")))
 	}
 }
 
@@ -233,6 +262,7 @@ func (a *Agent) acknowledge(ack protocol.Ack) {
 		err = a.outbox.Add(outbox.Item{AckKey: ack.ID + " " + string(ack.Status), Payload: payload})
 	}
 	if err != nil {
+		a.cfg.Counters.OutboxErrors.Add(1)
 		a.log.Error("an ack is lost", "id", ack.ID, "status", ack.Status, "error", err)
 		return
 	}

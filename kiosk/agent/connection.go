@@ -25,6 +25,7 @@ func (a *Agent) will() *mqttclient.Will {
 func (a *Agent) serve(ctx context.Context, l link) {
 	a.session.begin()
 	a.outbox.Rewind()
+	a.unsure.reconnected()
 	a.cfg.Counters.Connected.Add(1)
 	a.log.Info("connected")
 	signal(a.cameUp)
@@ -48,8 +49,6 @@ func (a *Agent) serve(ctx context.Context, l link) {
 
 // publishNext publishes one message and reports whether there was none.
 func (a *Agent) publishNext(ctx context.Context, l link) (idle bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
 	if id, boot, version, due := a.session.takeJoin(); due {
 		if err := a.join(ctx, l, id, boot, version); err != nil {
 			a.session.joinFailed()
@@ -61,18 +60,45 @@ func (a *Agent) publishNext(ctx context.Context, l link) (idle bool, err error) 
 	if !ok {
 		return true, nil
 	}
-	if err := l.Publish(ctx, protocol.Topic(a.cfg.Identity.Serial, batch.Channel), batch.Payload); err != nil {
+	counters := a.cfg.Counters
+	if n := a.unsure.again(batch); n > 0 {
+		counters.Resent.Add(1)
+		if batch.Channel == protocol.ChannelTelemetry {
+			counters.ResentReadings.Add(int64(n))
+		}
+	}
+	counters.SentReadings.Add(int64(batch.Readings))
+	if err := a.publish(ctx, l, batch.Channel, batch.Payload); err != nil {
+		a.unsure.failed(batch)
 		return false, err
 	}
 	if err := a.outbox.Done(batch); err != nil {
+		counters.OutboxErrors.Add(1)
 		return false, err
 	}
 	if batch.Channel == protocol.ChannelAck {
-		a.cfg.Counters.Acks.Add(1)
+		counters.Acks.Add(1)
+		a.answered(batch.Payload)
 	}
-	a.cfg.Counters.Readings.Add(int64(batch.Readings))
+	counters.Readings.Add(int64(batch.Readings))
 	signal(a.progress)
 	return false, nil
+}
+
+// publish publishes one message and waits until the broker has acknowledged it, for publishTimeout at most.
+func (a *Agent) publish(connection context.Context, l link, ch protocol.Channel, payload []byte) error {
+	if change := a.cfg.Hooks.Publish; change != nil {
+		payload = change(connection, ch, payload)
+	}
+	ctx, cancel := context.WithTimeout(connection, publishTimeout)
+	defer cancel()
+	begun := time.Now()
+	err := l.Publish(ctx, protocol.Topic(a.cfg.Identity.Serial, ch), payload)
+	a.cfg.Counters.attempted(connection, err)
+	if told := a.cfg.Hooks.Acknowledged; told != nil && err == nil {
+		told(ch, time.Since(begun))
+	}
+	return err
 }
 
 // join announces the kiosk.
@@ -90,7 +116,7 @@ func (a *Agent) join(ctx context.Context, l link, id, boot, version string) erro
 	if err != nil {
 		return fmt.Errorf("encode the join: %w", err)
 	}
-	return l.Publish(ctx, protocol.Topic(a.cfg.Identity.Serial, protocol.ChannelJoin), payload)
+	return a.publish(ctx, l, protocol.ChannelJoin, payload)
 }
 
 // goodbye ends the session; the broker then drops the will.
@@ -98,7 +124,7 @@ func (a *Agent) goodbye(ctx context.Context, l link) {
 	id, reason := a.session.farewell()
 	payload, err := json.Marshal(protocol.Bye{Session: id, Reason: reason})
 	if err == nil {
-		err = l.Publish(ctx, protocol.Topic(a.cfg.Identity.Serial, protocol.ChannelBye), payload)
+		err = a.publish(ctx, l, protocol.ChannelBye, payload)
 	}
 	if err != nil {
 		a.log.Warn("left without a goodbye", "error", err)
@@ -112,9 +138,8 @@ func (a *Agent) lost(err error) {
 }
 
 func (a *Agent) failed(err error) {
-	a.cfg.Counters.Failed.Add(1)
+	a.cfg.Counters.failed(err)
 	if errors.Is(err, mqttclient.ErrRefused) {
-		a.cfg.Counters.Refused.Add(1)
 		a.log.Warn("the broker refuses this kiosk: it is revoked, not registered, or enrolled elsewhere; trying on", "error", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
@@ -29,6 +30,7 @@ type published struct {
 type fakeBroker struct {
 	mu      sync.Mutex
 	offline bool
+	deaf    int       // so many messages are taken and not acknowledged
 	current *fakeLink // the connected one
 	log     []published
 }
@@ -92,7 +94,9 @@ func (l *fakeLink) hold(ctx context.Context) {
 	select {
 	case err = <-l.cut:
 	case <-ctx.Done():
-		l.ev.goodbye(context.WithoutCancel(ctx))
+		if !errors.Is(context.Cause(ctx), mqttclient.ErrAbandoned) {
+			l.ev.goodbye(context.WithoutCancel(ctx))
+		}
 	}
 	cancel()
 	l.broker.mu.Lock()
@@ -121,6 +125,10 @@ func (l *fakeLink) Publish(ctx context.Context, topic string, payload []byte) er
 		return errors.New("not connected")
 	}
 	l.broker.log = append(l.broker.log, published{time.Now(), ch, payload})
+	if l.broker.deaf > 0 {
+		l.broker.deaf--
+		return errors.New("no acknowledgement")
+	}
 	return nil
 }
 
@@ -192,6 +200,7 @@ type bench struct {
 	broker *fakeBroker
 	store  *loggedStore
 	stop   func()
+	end    func(cause error)
 }
 
 // openBox opens the outbox in dir; shut ends it.
@@ -243,22 +252,23 @@ func startLimited(t *testing.T, dir string, limits outbox.Limits, change func(*C
 		t.Fatal(err)
 	}
 	a.newLink = b.broker.newLink
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	stopped := false
-	b.stop = func() {
+	b.end = func(cause error) {
 		t.Helper()
 		if stopped {
 			return
 		}
 		stopped = true
-		cancel()
+		cancel(cause)
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 		shut()
 	}
+	b.stop = func() { b.end(nil) }
 	t.Cleanup(b.stop)
 	settle()
 	return b

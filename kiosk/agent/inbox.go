@@ -2,6 +2,7 @@ package agent
 
 import (
 	"sync"
+	"time"
 
 	"kioskfleet/internal/protocol"
 )
@@ -21,13 +22,14 @@ type inbox struct {
 type inboxMessage struct {
 	channel protocol.Channel
 	payload []byte
+	came    time.Time
 }
 
 func (b *inbox) put(ch protocol.Channel, payload []byte) error {
 	b.mu.Lock()
 	full := len(b.messages) >= maxInbox
 	if !full {
-		b.messages = append(b.messages, inboxMessage{ch, payload})
+		b.messages = append(b.messages, inboxMessage{ch, payload, time.Now()})
 	}
 	b.mu.Unlock()
 	if full {

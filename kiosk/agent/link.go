@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/enroll"
 )
 
-// link is the agent's connection to the broker: it comes back by itself while Run runs.
+// link is the agent's connection to the broker: it comes back by itself while Run runs. If the cause of
+// the end is mqttclient.ErrAbandoned, nothing more is said on it.
 type link interface {
 	Run(ctx context.Context) error
 	// Publish waits until the broker has acknowledged the message.
@@ -27,14 +29,18 @@ type linkEvents struct {
 	goodbye   func(ctx context.Context)
 }
 
+// dialer makes the network connection below TLS; nil: as mqttclient does.
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // mqttLink is a link by mqttclient.
 type mqttLink struct{ client *mqttclient.Client }
 
-func newMQTTLink(id enroll.Identity, backoff mqttclient.Backoff, log *slog.Logger, ev linkEvents) (link, error) {
+func newMQTTLink(id enroll.Identity, backoff mqttclient.Backoff, dial dialer, log *slog.Logger, ev linkEvents) (link, error) {
 	c, err := mqttclient.New(mqttclient.Config{
 		Brokers:  id.Brokers,
 		ClientID: id.Serial,
 		TLS:      id.TLS,
+		Dial:     dial,
 		Subscriptions: []mqttclient.Subscription{
 			{Filter: protocol.Topic(id.Serial, protocol.ChannelCmd), QoS: 1},
 			{Filter: protocol.Topic(id.Serial, protocol.ChannelConfig), QoS: 1},

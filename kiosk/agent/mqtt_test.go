@@ -19,6 +19,7 @@ import (
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/internal/testkit/pkitest"
+	"kioskfleet/internal/testkit/proxy"
 	"kioskfleet/kiosk/device"
 	"kioskfleet/kiosk/enroll"
 	"kioskfleet/kiosk/outbox"
@@ -180,27 +181,49 @@ func identity(t *testing.T, a *pki.Authority, addr string) enroll.Identity {
 func runAgent(t *testing.T, id enroll.Identity, counters *Counters) (stop func()) {
 	t.Helper()
 	box, shut := openBox(t, t.TempDir(), outbox.Limits{})
-	a, err := New(Config{
-		Outbox: box, Identity: id, Device: device.NewSimulated(device.Simulation{Serial: testSerial}),
-		Store:    StateFile(filepath.Join(t.TempDir(), "state.json")),
-		Interval: 20 * time.Millisecond, RestartTime: 50 * time.Millisecond, UpdateTime: 50 * time.Millisecond,
-		Backoff: mqttclient.Backoff{Min: 10 * time.Millisecond, Max: 50 * time.Millisecond}, Counters: counters,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
+	end := runWith(t, quick(t, id, box, func(c *Config) { c.Counters = counters }))
 	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
+		end(nil)
 		shut()
 	})
 	t.Cleanup(stop)
 	return stop
+}
+
+// quick configures an agent that does everything within milliseconds.
+func quick(t *testing.T, id enroll.Identity, box Outbox, change func(*Config)) Config {
+	t.Helper()
+	cfg := Config{
+		Outbox: box, Identity: id, Device: device.NewSimulated(device.Simulation{Serial: testSerial}),
+		Store:    StateFile(filepath.Join(t.TempDir(), "state.json")),
+		Interval: 20 * time.Millisecond, RestartTime: 50 * time.Millisecond, UpdateTime: 50 * time.Millisecond,
+		Backoff: mqttclient.Backoff{Min: 10 * time.Millisecond, Max: 50 * time.Millisecond},
+	}
+	change(&cfg)
+	return cfg
+}
+
+// runWith runs an agent; end ends it with that cause and waits for it.
+func runWith(t *testing.T, cfg Config) (end func(cause error)) {
+	t.Helper()
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	var once sync.Once
+	end = func(cause error) {
+		once.Do(func() {
+			cancel(cause)
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	t.Cleanup(func() { end(nil) })
+	return end
 }
 
 func TestOverMQTTAKioskReportsAndObeys(t *testing.T) {
@@ -255,10 +278,10 @@ func TestOverMQTTAKioskReportsAndObeys(t *testing.T) {
 
 func TestOverMQTTAnAbruptEndIsToldByTheWill(t *testing.T) {
 	b := startBroker(t)
-	p := startProxy(t, b.addr)
-	runAgent(t, identity(t, b.authority, p.addr()), nil)
+	p := proxy.Start(t, b.addr)
+	runAgent(t, identity(t, b.authority, p.Addr()), nil)
 	first := decode[protocol.Join](t, b.await("join", protocol.ChannelJoin, atLeast(1))[0].payload)
-	p.cut()
+	p.Cut()
 	bye := decode[protocol.Bye](t, b.await("will", protocol.ChannelBye, atLeast(1))[0].payload)
 	if want := (protocol.Bye{Session: first.Session, Reason: protocol.ByeConnectionLost}); bye != want {
 		t.Errorf("will = %+v, want %+v", bye, want)
@@ -336,10 +359,10 @@ func TestOverMQTTARefusedKioskTriesOn(t *testing.T) {
 // TestOverMQTTTheEndDoesNotWaitForADeadNetwork: nothing answers any more, and no connection breaks.
 func TestOverMQTTTheEndDoesNotWaitForADeadNetwork(t *testing.T) {
 	b := startBroker(t)
-	p := startProxy(t, b.addr)
-	stop := runAgent(t, identity(t, b.authority, p.addr()), nil)
+	p := proxy.Start(t, b.addr)
+	stop := runAgent(t, identity(t, b.authority, p.Addr()), nil)
 	b.await("readings", protocol.ChannelTelemetry, atLeast(2))
-	p.stall()
+	p.Stall()
 	began := time.Now()
 	stop()
 	// Flush and goodbye are given up after a second each; a client that waits for the network

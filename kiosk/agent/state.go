@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type State struct {
 	Restarting string `json:"restarting,omitempty"`
 	// Updating is the id of an update that has begun.
 	Updating string `json:"updating,omitempty"`
+	// Begun is the command that Restarting or Updating names. Files of earlier versions lack it.
+	Begun *protocol.Command `json:"begun,omitempty"`
 	// Finished holds the final acks of the latest commands, oldest first. A command that comes again
 	// is answered from here and not executed again.
 	Finished []protocol.Ack `json:"finished,omitempty"`
@@ -38,6 +41,19 @@ func (s *State) finished(id string) (protocol.Ack, bool) {
 		return protocol.Ack{}, false
 	}
 	return s.Finished[i], true
+}
+
+// begun returns the command of that id that was begun.
+func (s *State) begun(id string, name protocol.CommandName) protocol.Command {
+	if s.Begun != nil && s.Begun.ID == id {
+		cmd := *s.Begun
+		var compact bytes.Buffer // the file is indented
+		if json.Compact(&compact, cmd.Params) == nil && len(cmd.Params) > 0 {
+			cmd.Params = compact.Bytes()
+		}
+		return cmd
+	}
+	return protocol.Command{ID: id, Name: name}
 }
 
 // with returns a copy of the state with one more finished command.

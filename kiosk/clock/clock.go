@@ -3,6 +3,16 @@ package clock
 
 import "time"
 
+// Clock is the time that a kiosk lives in.
+type Clock interface {
+	Now() time.Time
+	// Until returns how long it takes, in real time, until the clock shows t; not less than 0.
+	Until(t time.Time) time.Duration
+	// CaughtUp returns the time from which on the clock is that of the present. Readings that are due
+	// before it are made up for when a kiosk is late, later ones are not.
+	CaughtUp() time.Time
+}
+
 // Real is the machine's clock.
 type Real struct{}
 
@@ -27,6 +37,13 @@ type CatchUp struct {
 // machine's. Ago must not be negative, and scale must be greater than 1 unless ago is 0.
 func NewCatchUp(ago time.Duration, scale float64) *CatchUp {
 	return &CatchUp{began: time.Now(), ago: ago, scale: scale}
+}
+
+// NewSpan returns a clock for a simulated time span that ends with the present: it shows a time that is
+// ago before now and runs scale times as fast as the machine's, so that it meets the present once it has
+// shown the span. Scale must be greater than 1.
+func NewSpan(span time.Duration, scale float64) *CatchUp {
+	return NewCatchUp(time.Duration(float64(span)*(1-1/scale)), scale)
 }
 
 // lasts is how long, in real time, the clock needs to catch up.

@@ -57,3 +57,66 @@ func TestAClockWithoutAPastIsTheMachines(t *testing.T) {
 		}
 	})
 }
+
+func TestASpanEndsWithThePresent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		c := NewSpan(24*time.Hour, 60) // 24 minutes
+		began := c.Now()
+		if ago := begin.Sub(began); ago != 23*time.Hour+36*time.Minute {
+			t.Errorf("begins %s ago", ago)
+		}
+		time.Sleep(12 * time.Minute)
+		if shown := c.Now().Sub(began); shown != 12*time.Hour {
+			t.Errorf("at half time it has shown %s", shown)
+		}
+		time.Sleep(12 * time.Minute)
+		// Within the rounding of its factor.
+		if shown := c.Now().Sub(began); !c.Now().Equal(time.Now()) || (shown-24*time.Hour).Abs() > time.Microsecond {
+			t.Errorf("at the end it has shown %s, and differs by %s", shown, time.Since(c.Now()))
+		}
+		if at := c.CaughtUp().Sub(begin); (at - 24*time.Minute).Abs() > time.Microsecond {
+			t.Errorf("it catches up after %s", at)
+		}
+	})
+}
+
+func TestASkewedClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewSkewed(Real{})
+		check := func(ahead time.Duration) {
+			t.Helper()
+			now := time.Now()
+			if got := c.Now().Sub(now); got != ahead || c.Skew() != ahead {
+				t.Errorf("it is %s ahead and says %s, want %s", got, c.Skew(), ahead)
+			}
+			if got := c.Until(now.Add(ahead + time.Minute)); got != time.Minute {
+				t.Errorf("a minute takes %s", got)
+			}
+			if got := c.Until(now.Add(ahead - time.Minute)); got != 0 {
+				t.Errorf("until a minute ago: %s", got)
+			}
+			if c.Now().Before(c.CaughtUp()) {
+				t.Error("it has yet to catch up")
+			}
+		}
+		check(0)
+		c.Set(2 * time.Minute)
+		check(2 * time.Minute)
+		c.Set(-time.Hour)
+		check(-time.Hour)
+		c.Set(0)
+		check(0)
+
+		// Over a clock that catches up.
+		right := NewCatchUp(time.Hour, 121)
+		c = NewSkewed(right)
+		c.Set(time.Minute)
+		if got := c.CaughtUp().Sub(right.CaughtUp()); got != time.Minute || c.Right() != Clock(right) {
+			t.Errorf("it has caught up %s later", got)
+		}
+		if got := c.Until(c.Now().Add(121 * time.Second)); got != time.Second {
+			t.Errorf("121 of its seconds take %s", got)
+		}
+	})
+}

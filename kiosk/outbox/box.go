@@ -45,6 +45,9 @@ type Batch struct {
 	last   uint64 // mark of its youngest item
 }
 
+// Backlog reports whether the readings are left over from earlier connections.
+func (b Batch) Backlog() bool { return b.origin == fromBacklog }
+
 // origin is the part of a box that a batch comes from.
 type origin byte
 

@@ -112,15 +112,15 @@ func TestASilentOutage(t *testing.T) {
 	if _, err := p.dial(30 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a new connection: %v", err)
 	}
-	dialed := make(chan error, 1)
+	joined := make(chan error, 1)
 	go func() {
 		_, err := p.dial(patience)
-		dialed <- err
+		joined <- err
 	}()
 	p.u.Up()
 	hears(t, broker, "from the kiosk")
 	hears(t, kiosk, "from the broker")
-	if err := <-dialed; err != nil {
+	if err := <-joined; err != nil {
 		t.Errorf("the connection that waited: %v", err)
 	}
 }
