@@ -155,7 +155,7 @@ func TestSampledEverySecond(t *testing.T) {
 }
 
 func TestANewDeviceGoesOnWhereTheLastOneWas(t *testing.T) {
-	for n := range 6 {
+	for n := range 3 {
 		sim := plagued(n)
 		s := NewSimulated(sim)
 		for i := range 8 * 24 {

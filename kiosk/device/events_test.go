@@ -217,3 +217,30 @@ func TestTroublesHaveTheirConsequences(t *testing.T) {
 		})
 	}
 }
+
+func TestNobodyIsInsideWhenStaffServiceTheKiosk(t *testing.T) {
+	for n := range 40 {
+		sim := simulation(n, start, start)
+		sim.Conditions = []Condition{{From: start, Demand: 6}}
+		var service time.Time
+		closed := 0
+		sim.Observe = func(e truth.Event) {
+			if c := e.Session; c != nil && c.Arrived.After(service.Add(-time.Duration(closing))) && c.Arrived.Before(service) {
+				closed++
+			}
+		}
+		s := NewSimulated(sim)
+		s.Sample(start, true)
+		for range 3 {
+			service = s.due[dueService].time()
+			s.Sample(service.Add(-10*time.Minute), true)
+			if s.session.who != 0 || len(s.queue) > 0 {
+				t.Errorf("kiosk %d: somebody is there ten minutes before the service", n)
+			}
+			s.Sample(service.Add(time.Hour), true)
+		}
+		if closed > 0 {
+			t.Errorf("kiosk %d: %d customers came while it was closed", n, closed)
+		}
+	}
+}

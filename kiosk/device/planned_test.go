@@ -294,3 +294,26 @@ func TestAllKindsOfFaultsAndAllSensorsAreKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestSuppliesThatAPlannedFaultHasTakenStayAwayThroughTheService(t *testing.T) {
+	plain := kiosk(3)
+	plain.Sample(start, true)
+	service := plain.due[dueService].time()
+	for kind, want := range map[fault.Kind]Sample{
+		fault.OutOfPaper: {Custom: protocol.Group{"paper_level": 0.0, "cash_level": 0.0}},
+		fault.CashFull:   {Custom: protocol.Group{"paper_level": 100.0, "cash_level": 100.0}},
+	} {
+		sim := simulation(3, service.Add(-2*time.Hour), service.Add(2*time.Hour), kind)
+		s := NewSimulated(sim)
+		s.Sample(service.Add(-3*time.Hour), true)
+		for _, after := range []time.Duration{0, time.Hour} {
+			got, anew := s.Sample(service.Add(after), true), NewSimulated(sim).Sample(service.Add(after), true)
+			if !equal(got, anew) {
+				t.Errorf("%s: %v, of a new device %v", kind, got, anew)
+			}
+			if after == 0 && (got.Custom["paper_level"] != want.Custom["paper_level"] || got.Custom["cash_level"] != want.Custom["cash_level"]) {
+				t.Errorf("%s: after the service levels are %v", kind, got.Custom)
+			}
+		}
+	}
+}
