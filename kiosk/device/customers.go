@@ -91,7 +91,7 @@ func (s *Simulated) start(t instant, who uint64, arrived instant) {
 	}
 	s.session = in
 	s.due[dueSession] = in.next()
-	s.load.set(t, s.demand())
+	s.load.set(t, s.workload())
 }
 
 // next returns when the customer does the next thing.
@@ -131,7 +131,7 @@ func (s *Simulated) proceed(t instant) {
 		in.step = 1
 		s.due[dueSession] = in.next()
 		s.pay(t, in)
-		s.load.set(t, s.demand())
+		s.load.set(t, s.workload())
 	case in.printed < in.pages:
 		in.printed++
 		s.due[dueSession] = in.next()
@@ -165,17 +165,17 @@ func (s *Simulated) end(t instant, outcome string) {
 		s.start(t, first.who, first.arrived)
 		return
 	}
-	s.load.set(t, s.demand())
+	s.load.set(t, s.workload())
 }
 
-// leave sends everybody away.
-func (s *Simulated) leave(t instant, outcome string) {
+// leave sends everybody away; the session is interrupted.
+func (s *Simulated) leave(t instant) {
 	for _, w := range s.queue {
 		s.tellSession(w.arrived, truth.CustomerSession{Arrived: w.arrived.time(), Ended: t.time(), Outcome: truth.TurnedAway})
 	}
 	s.queue = s.queue[:0]
 	s.due[dueQueue] = never
-	s.end(t, outcome)
+	s.end(t, truth.Interrupted)
 }
 
 // tire lets those go who have waited long enough.

@@ -115,8 +115,8 @@ type arrivals struct {
 	at    float64 // when the last of them came, as a share of the slot
 }
 
-// next returns when the next customer of the slot comes, or its end if nobody does.
-func (s *Simulated) next() instant {
+// nextArrival draws when the next customer of the slot comes, or its end if nobody does.
+func (s *Simulated) nextArrival() instant {
 	a := &s.arrivals
 	begin := instant(a.slot) * slot
 	if a.left == 0 {
@@ -136,7 +136,7 @@ func (s *Simulated) next() instant {
 func (s *Simulated) enter(number int64) {
 	mean := s.expected(instant(number) * slot)
 	s.arrivals = arrivals{slot: number, left: hashed.Poisson(hashed.Of(s.seed, uint64(number), 2), mean)}
-	s.due[dueArrival] = s.next()
+	s.due[dueArrival] = s.nextArrival()
 }
 
 // arrive lets the next customer come, or the next slot begin.
@@ -149,6 +149,6 @@ func (s *Simulated) arrive(t instant) {
 	who := hashed.Of(s.seed, uint64(a.slot), uint64(a.drawn), 3)
 	a.left--
 	a.drawn++
-	s.due[dueArrival] = s.next()
+	s.due[dueArrival] = s.nextArrival()
 	s.come(t, who)
 }

@@ -41,8 +41,8 @@ const (
 	browseTop = 40   // to
 )
 
-// demand returns what the CPU has to do, in % beyond idling.
-func (s *Simulated) demand() float64 {
+// workload returns what the CPU has to do, in % beyond idling.
+func (s *Simulated) workload() float64 {
 	if s.forced.busy {
 		return cpuBusy - cpuIdle
 	}

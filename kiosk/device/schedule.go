@@ -50,7 +50,7 @@ func (s *Simulated) open(t instant) {
 
 // forget ends what has been told to have begun, before the kiosk begins anew at another time.
 func (s *Simulated) forget() {
-	s.leave(s.last, truth.Interrupted)
+	s.leave(s.last)
 	for i := range s.planned {
 		if f := &s.planned[i]; f.begun && !f.ended {
 			s.tellPlanned(f, truth.FaultEnd, s.last.time())
@@ -151,11 +151,11 @@ func (s *Simulated) boot(t instant) {
 func (s *Simulated) settle(t instant) {
 	s.forced = s.force()
 	if !s.inService() {
-		s.leave(t, truth.Interrupted)
+		s.leave(t)
 	} else if s.session.stranded(s) {
 		s.end(t, truth.Interrupted)
 	}
-	s.load.set(t, s.demand())
+	s.load.set(t, s.workload())
 }
 
 // planJob sets when the next nightly job begins.
@@ -175,7 +175,7 @@ func (s *Simulated) shift(t instant) {
 	} else {
 		s.planJob(t)
 	}
-	s.load.set(t, s.demand())
+	s.load.set(t, s.workload())
 }
 
 // report tells of the faults that are there, by their begin.

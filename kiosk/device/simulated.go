@@ -125,7 +125,7 @@ func (s *Simulated) Capabilities() []string {
 // jam stays.
 func (s *Simulated) Restart(now time.Time) {
 	t := s.reach(now)
-	s.leave(t, truth.Interrupted)
+	s.leave(t)
 	s.boot(t)
 	s.settle(t)
 }

@@ -174,7 +174,7 @@ func arrivalsOf(n, days int) (arrived []instant, expected map[int64]float64) {
 		expected[int64(t/slot)] = s.expected(t)
 	}
 	// Those who are inside or wait are told when they leave.
-	s.leave(s.last, truth.Interrupted)
+	s.leave(s.last)
 	slices.Sort(arrived)
 	for len(arrived) > 0 && arrived[0] < from {
 		arrived = arrived[1:]
