@@ -5,23 +5,16 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"math"
 	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 	_ "time/tzdata" // the kiosks' time zones, also where the system has none
 
 	"github.com/mattn/go-isatty"
 
-	"kioskfleet/internal/config"
 	"kioskfleet/internal/daemon"
-	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/enroll"
 	"kioskfleet/spawner/roster"
 	"kioskfleet/spawner/swarm"

@@ -208,7 +208,7 @@ func TestASpawnerThatCannotStartSumsNothingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "summary.json")
-	if _, err := spawn(t, "never", "-n", "3", "--data-dir", dir, "--summary", path); err == nil || !strings.Contains(err.Error(), "make the swarm's folder") {
+	if _, err := spawn(t, "never", "-n", "3", "--data-dir", dir, "--truth-file", "none", "--summary", path); err == nil || !strings.Contains(err.Error(), "make the swarm's folder") {
 		t.Errorf("error = %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {

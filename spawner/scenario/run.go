@@ -148,9 +148,13 @@ func (r *Run) fault(serial string, e event) fault.Fault {
 func (r *Run) conditions(demand float64) []device.Condition {
 	var out []device.Condition
 	add := func(c device.Condition) {
-		if c.Warmer != 0 || c.Demand != 1 {
-			out = append(out, c)
+		if c.Warmer == 0 && c.Demand == 1 {
+			return
 		}
+		if c.Demand == 0 {
+			c.Demand = -1 // a condition's zero is as usual
+		}
+		out = append(out, c)
 	}
 	for _, ph := range r.scenario.phases {
 		add(device.Condition{From: r.start.Add(ph.begin), To: r.start.Add(ph.end), Warmer: ph.warmer, Demand: demand * ph.demand})

@@ -91,6 +91,8 @@ type Commands struct {
 	Executed int64 `json:"executed"`
 	Rejected int64 `json:"rejected"`
 	Failed   int64 `json:"failed"`
+	// Pretended were acknowledged as succeeded and had no effect, by a fault.
+	Pretended int64 `json:"pretended"`
 }
 
 // ErrorCount is how often one kind of error has happened.
@@ -102,22 +104,35 @@ type ErrorCount struct {
 // Totals sums up.
 func (c *Counters) Totals() Totals {
 	t := Totals{Started: c.Started.Load(), Enrolled: c.Enrolled.Load(), Running: c.Running.Load()}
-	var lost, failed, refused int64
+	var lost, refused, distrusted, unanswered, unreachable, unacknowledged, outbox int64
 	c.mu.Lock()
 	for _, s := range c.sites {
 		a := &s.Agents
 		t.Connected += a.Connected.Load()
+		t.Readings.Sent += a.SentReadings.Load()
 		t.Readings.Acknowledged += a.Readings.Load()
+		t.Readings.Resent += a.ResentReadings.Load()
 		t.Readings.Dropped += a.Dropped.Load()
+		t.Commands.Received += a.Commands.Load()
+		t.Commands.Executed += a.Executed.Load()
+		t.Commands.Rejected += a.Rejected.Load()
+		t.Commands.Failed += a.Unmet.Load()
+		t.Commands.Pretended += a.Pretended.Load()
 		lost += a.Lost.Load()
-		failed += a.Failed.Load()
 		refused += a.Refused.Load()
+		distrusted += a.Distrusted.Load()
+		unanswered += a.Unanswered.Load()
+		unreachable += a.Unreachable.Load()
+		unacknowledged += a.PublishTimeouts.Load()
+		outbox += a.OutboxErrors.Load()
 	}
 	c.mu.Unlock()
 	t.Readings.Waiting = c.Waiting.Load()
 	t.Errors = []ErrorCount{
 		{"kiosk_gave_up", c.GaveUp.Load()}, {"connection_lost", lost},
-		{"connection_failed", failed - refused}, {"connection_refused", refused},
+		{"connection_refused", refused}, {"connection_distrusted", distrusted},
+		{"connection_unanswered", unanswered}, {"connection_unreachable", unreachable},
+		{"publish_timeout", unacknowledged}, {"outbox", outbox},
 	}
 	return t
 }

@@ -26,7 +26,7 @@ func TestCountersSumUpTheirSites(t *testing.T) {
 		s.Kiosks.Store(int64(1 + min(i, 1)))
 		s.Agents.Connected.Store(int64(1 + min(i, 1)))
 		s.Agents.Readings.Add(100)
-		s.Agents.Failed.Add(5)
+		s.Agents.Unreachable.Add(3)
 		s.Agents.Refused.Add(2)
 	}
 	c.GaveUp.Store(4)
@@ -37,7 +37,7 @@ func TestCountersSumUpTheirSites(t *testing.T) {
 	if got.Connected != 5 || got.Readings.Acknowledged != 300 {
 		t.Errorf("%+v", got)
 	}
-	if cells := strings.Join(errorCells(got.Errors), ", "); cells != "4 kiosk gave up, 9 connection failed, 6 connection refused" {
+	if cells := strings.Join(errorCells(got.Errors), ", "); cells != "4 kiosk gave up, 6 connection refused, 9 connection unreachable" {
 		t.Errorf("errors: %s", cells)
 	}
 	sites := c.Sites()
@@ -213,7 +213,7 @@ func TestTheSummaryOfProcesses(t *testing.T) {
 	c.GaveUp.Add(2)
 	s := (&Progress{First: 1, Kiosks: 10, Counters: c, Processes: true, began: time.Now()}).Summary()
 	text, err := json.Marshal(s)
-	if err != nil || !strings.Contains(string(text), `"readings":null,"messages_acknowledged":null,"commands":null,"errors":{"connection_failed":0,"connection_lost":0,"connection_refused":0,"kiosk_gave_up":2},"publish_to_ack":null`) {
+	if err != nil || !strings.Contains(string(text), `"readings":null,"messages_acknowledged":null,"commands":null,"errors":{"connection_distrusted":0,"connection_lost":0,"connection_refused":0,"connection_unanswered":0,"connection_unreachable":0,"kiosk_gave_up":2,"outbox":0,"publish_timeout":0},"publish_to_ack":null`) {
 		t.Errorf("%s, %v", text, err)
 	}
 	if !strings.Contains(s.Text(), "10 kiosks (1 to 10)\n errors          2 kiosk gave up\n") || strings.Contains(s.Text(), "publish") {

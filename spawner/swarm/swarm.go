@@ -37,10 +37,10 @@ type Config struct {
 	Interval    time.Duration // of kiosks whose settings name none; default 5 s
 	RampUp      float64       // kiosks started per second; default DefaultRampUp
 	Seed        uint64        // of what the kiosks sense; 0 derives it from each serial
-	// Fate says what befalls a kiosk; nil: nothing but wear.
-	Fate     func(k roster.Kiosk) Fate
+	// Fate says what befalls a kiosk: its faults, and what is unusual around it; nil: nothing but wear.
+	Fate     func(k roster.Kiosk) (*fault.Plan, []device.Condition)
 	Truth    func(truth.Event) // is told what really happens; safe for concurrent use; nil: nobody is
-	Clock    agent.Clock       // the kiosks' time; nil: the machine's
+	Clock    clock.Clock       // the kiosks' time; nil: the machine's
 	Backoff  mqttclient.Backoff
 	Counters *Counters
 	Log      *slog.Logger

@@ -45,7 +45,7 @@ func busyView() *view {
 			Enrolled: 7500, Connected: 7312, Started: 7500,
 			Readings: Readings{Waiting: 18234, Dropped: 12},
 			Commands: Commands{Received: 412, Executed: 400, Rejected: 7, Failed: 5},
-			Errors:   []ErrorCount{{"kiosk_gave_up", 0}, {"connection_lost", 188}, {"connection_failed", 913}, {"connection_refused", 2}},
+			Errors:   []ErrorCount{{"kiosk_gave_up", 0}, {"connection_lost", 188}, {"connection_unreachable", 913}, {"connection_refused", 2}},
 		},
 	}
 	for i, name := range []string{"Buenos Aires EZE", "Madrid Atocha", "São Paulo GRU", "東京駅八重洲口", "A site whose name is longer than any column would like it to be", "Lisbon\x1b[31m LIS"} {
