@@ -221,7 +221,13 @@ func fails(t *testing.T, name string, env map[string]string, args ...string) str
 
 func run(t *testing.T, name string, env map[string]string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	return runWithin(t, patience, name, env, args...)
+}
+
+// runWithin runs a program that must end by itself within the limit, and returns what it said.
+func runWithin(t *testing.T, limit time.Duration, name string, env map[string]string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, name), args...)
 	cmd.Env = environment(env)

@@ -42,6 +42,9 @@ phases:
       - {presence: online, within: 44s}
 `
 
+// outageLasts is how long the scenario takes.
+const outageLasts = 90 * time.Second
+
 // The platform may take so long to notice: a connection that broke; silence (15 s, looked for every so
 // often); a kiosk that is back, whose attempts to connect are up to 30 s apart.
 var slackOf = map[string]struct{ begin, end time.Duration }{
@@ -58,7 +61,7 @@ func TestPresenceEqualsTheTruthInASiteOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The spawner ends by itself when the scenario does; its status says whether the expectations were met.
-	if out, err := run(t, "spawner", p.agentEnv(nil), "--scenario", file, "--truth-file", record, "--summary", summary, "--ramp-up", "100"); err != nil {
+	if out, err := runWithin(t, 2*outageLasts, "spawner", p.agentEnv(nil), "--scenario", file, "--truth-file", record, "--summary", summary, "--ramp-up", "100"); err != nil {
 		t.Errorf("%v; it said:\n%s", err, out)
 	}
 
