@@ -188,8 +188,8 @@ func TestWhatFailsIsCountedByKind(t *testing.T) {
 	b.refuse.Store(true)
 	p.Accept()
 	eventually(t, "refusals", func() bool { return counters.Refused.Load() > 2 })
-	b.refuse.Store(false)
 	joins := len(only(b.messages(), protocol.ChannelJoin))
+	b.refuse.Store(false)
 	b.await("another join", protocol.ChannelJoin, atLeast(joins+1))
 	end(nil)
 	if counters.Lost.Load() != 1 || counters.Unanswered.Load() != 0 || counters.Distrusted.Load() != 0 ||
@@ -200,5 +200,50 @@ func TestWhatFailsIsCountedByKind(t *testing.T) {
 	all := readingsIn(t, b.messages())
 	if acknowledged := counters.Readings.Load(); int(acknowledged) > len(all) || counters.SentReadings.Load() != acknowledged+counters.ResentReadings.Load() {
 		t.Errorf("%d readings came; %d sent, %d acknowledged, %d resent", len(all), counters.SentReadings.Load(), acknowledged, counters.ResentReadings.Load())
+	}
+}
+
+// TestAKioskWithABadUplinkLosesNothing: a silent outage ends before anybody gives up, and costs no connection.
+func TestAKioskWithABadUplinkLosesNothing(t *testing.T) {
+	b := startBroker(t)
+	u := uplink.New()
+	defer u.Close()
+	box, shut := openBox(t, t.TempDir(), outbox.Limits{})
+	defer shut()
+	counters := &Counters{}
+	var begun atomic.Int64
+	end := runWith(t, quick(t, identity(t, b.authority, b.addr), box, func(c *Config) {
+		c.Counters, c.Hooks.Dial = counters, u.Dial
+		c.Hooks.Publish = func(_ context.Context, _ protocol.Channel, payload []byte) []byte {
+			begun.Add(1)
+			return payload
+		}
+	}))
+	b.await("readings", protocol.ChannelTelemetry, atLeast(3))
+
+	u.Down(true)
+	eventually(t, "a message is under way", func() bool { return begun.Load() > counters.Sent.Load() })
+	u.Up()
+	n := len(only(b.messages(), protocol.ChannelTelemetry))
+	b.await("readings after the outage", protocol.ChannelTelemetry, atLeast(n+3))
+	if counters.Lost.Load() != 0 || counters.Resent.Load() != 0 {
+		t.Errorf("lost %d connections, resent %d messages", counters.Lost.Load(), counters.Resent.Load())
+	}
+
+	u.Slow(5*time.Millisecond, 100_000)
+	for cuts := range int64(3) {
+		u.Cut()
+		eventually(t, "the cut is noticed", func() bool { return counters.Lost.Load() > cuts && counters.Connected.Load() == 1 })
+	}
+	u.Down(false)
+	eventually(t, "attempts to connect", func() bool { return counters.Unreachable.Load() > 2 })
+	joins := len(only(b.messages(), protocol.ChannelJoin))
+	u.Up()
+	u.Slow(0, 0)
+	b.await("a join", protocol.ChannelJoin, atLeast(joins+1))
+	end(nil)
+	checkComplete(t, readingsIn(t, b.messages()))
+	if counters.Lost.Load() != 4 {
+		t.Errorf("lost %d connections", counters.Lost.Load())
 	}
 }
