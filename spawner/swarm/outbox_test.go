@@ -32,6 +32,9 @@ func TestWhatASwarmCouldNotSendIsInItsOutbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := outboxOf(t, dir)
+	if told, n := cfg.Counters.Totals().Readings.Waiting, log.Readings(); told != int64(n) || n == 0 {
+		t.Errorf("%d readings wait, it counts %d", n, told)
+	}
 	for i := range 5 {
 		serial := fmt.Sprintf("SIM-KIOSK-%03d", i+1)
 		box, err := log.Box(serial, outbox.Limits{})
