@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"kioskfleet/kiosk/clock"
@@ -53,11 +52,7 @@ func (c *Config) story(who *cast, log *slog.Logger) (*story, error) {
 		return s, nil
 	}
 	if file == "" {
-		name := "truth.jsonl"
-		if c.First > 1 {
-			name = "truth-" + strconv.Itoa(c.First) + ".jsonl"
-		}
-		file = filepath.Join(c.DataDir, swarm.DataPart, name)
+		file = filepath.Join(c.DataDir, swarm.DataPart, swarm.PartName("truth", c.First)+".jsonl")
 	}
 	var err error
 	s.record, err = truth.Open(truth.LogConfig{Path: file, MaxBytes: int64(c.Truth.MaxSize), Log: log})

@@ -73,6 +73,9 @@ func New(cfg Config) *Life {
 // Run lives until ctx ends; then the agent says goodbye. It returns early only with an error of the
 // agent that no restart mends.
 func (l *Life) Run(ctx context.Context) error {
+	if l.uplink != nil {
+		defer l.uplink.Close()
+	}
 	now := l.cfg.Clock.Now()
 	l.foresee(ctx, time.Time{}, now)
 	for ctx.Err() == nil {

@@ -57,6 +57,12 @@ const (
 // many, so that all are started within two minutes.
 func DefaultRampUp(kiosks int) float64 { return max(50, float64(kiosks)/120) }
 
+// firstRetry is the time within which kiosks that have lost the broker all at once try again for the first
+// time: half a second, and longer for many, up to half a minute, so that about a thousand come in a second.
+func firstRetry(kiosks int) time.Duration {
+	return min(max(500*time.Millisecond, time.Duration(kiosks)*time.Millisecond), 30*time.Second)
+}
+
 // Bounds of what the kiosks of a swarm keep while the broker is away.
 const (
 	// DefaultMaxReadings and DefaultMaxBytes are for all kiosks together.
@@ -91,6 +97,9 @@ func New(cfg Config) (*Swarm, error) {
 		cfg.RampUp = DefaultRampUp(len(cfg.Kiosks))
 	}
 	cfg.First = max(cfg.First, 1)
+	if cfg.Backoff.Min <= 0 {
+		cfg.Backoff.Min = firstRetry(len(cfg.Kiosks))
+	}
 	if cfg.MaxReadings <= 0 {
 		cfg.MaxReadings = DefaultMaxReadings
 	}
