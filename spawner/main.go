@@ -17,6 +17,7 @@ import (
 
 	"kioskfleet/internal/config"
 	"kioskfleet/internal/daemon"
+	"kioskfleet/internal/gcpace"
 	"kioskfleet/internal/protocol"
 	"kioskfleet/kiosk/enroll"
 	"kioskfleet/spawner/roster"
@@ -157,6 +158,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	go gcpace.Run(ctx, gcpace.Policy{Room: 64 << 20, LeastPercent: 25})
 	log.Info("starting", "kiosks", len(kiosks), "admin", cfg.Admin.URL, "processes", cfg.Exec)
 	began := time.Now()
 	telling, told := context.WithCancel(ctx)
