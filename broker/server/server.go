@@ -162,6 +162,9 @@ func New(cfg Config) (*Server, error) {
 		ClientAuth:     tls.RequireAndVerifyClientCert,
 		ClientCAs:      cfg.Roots,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cfg.Certificate() },
+		// A ticket holds the kiosk's whole certificate, takes time to seal, and both sides keep larger buffers
+		// for it. Kiosks stay connected for days.
+		SessionTicketsDisabled: true,
 	}, cfg.ConnectDeadline, s.metrics)
 	if err := s.mqtt.AddListener(s.listener); err != nil {
 		s.stopHooks()
