@@ -33,14 +33,10 @@ the server runs.`,
 // twice this size at the earliest.
 const ballastBytes = 64 << 20
 
-// pace lets a heap of up to 192 MiB double between two collections, which is where the throughput is measured,
-// and one that holds 15,000 kiosks grow by a quarter.
-var pace = gcpace.Policy{Room: 192 << 20, LeastPercent: 25}
-
 func run(ctx context.Context, cfg *app.Config, log *slog.Logger) error {
 	ballast := make([]byte, ballastBytes)
 	defer runtime.KeepAlive(ballast)
-	go gcpace.Run(ctx, pace)
+	go gcpace.Run(ctx)
 	a, err := app.New(ctx, cfg, log)
 	if err != nil {
 		return err

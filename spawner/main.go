@@ -158,7 +158,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	go gcpace.Run(ctx, gcpace.Policy{Room: 64 << 20, LeastPercent: 25})
+	go gcpace.Run(ctx)
 	log.Info("starting", "kiosks", len(kiosks), "admin", cfg.Admin.URL, "processes", cfg.Exec)
 	began := time.Now()
 	telling, told := context.WithCancel(ctx)

@@ -45,11 +45,12 @@ type fleetOptions struct {
 	steady time.Duration
 }
 
+// settles is how long the fleet runs after it has connected before anything is measured.
+func (o fleetOptions) settles() time.Duration { return min(o.steady, 10*time.Second) }
+
 const (
 	// fleetInterval is a kiosk's usual pace.
 	fleetInterval = 5 * time.Second
-	// fleetSettles is how long the fleet runs after it has connected before anything is measured.
-	fleetSettles = 10 * time.Second
 	// fleetPatience bounds each stage of it.
 	fleetPatience = 10 * time.Minute
 )
@@ -91,7 +92,7 @@ func (b *bench) fleet(ctx context.Context, o fleetOptions) (*fleetRun, error) {
 		return nil, err
 	}
 	b.progress("fleet: connected within %.1f s; %s of reporting", out.Again, o.steady)
-	if err := sleep(ctx, fleetSettles); err != nil {
+	if err := sleep(ctx, o.settles()); err != nil {
 		return nil, err
 	}
 	if err := out.steady(ctx, p, again, o.steady); err != nil {
@@ -104,7 +105,7 @@ func (b *bench) fleet(ctx context.Context, o fleetOptions) (*fleetRun, error) {
 	}
 	b.progress("fleet: %d readings acknowledged, %d in the store; the same kiosks connect and say nothing", out.Sums.Acknowledged, out.Sums.Stored)
 	p.stop()
-	out.Silent, err = b.silent(ctx, p)
+	out.Silent, err = b.silent(ctx, p, o.settles())
 	return out, err
 }
 

@@ -21,16 +21,13 @@ const (
 	keyFile         = "key.pem"
 )
 
-const (
-	// dialers is how many connections are made at a time.
-	dialers = 32
-	// silentSettles is how long after the last connection the memory is looked at.
-	silentSettles = 5 * time.Second
-)
+// dialers is how many connections are made at a time.
+const dialers = 32
 
 // silent starts admin anew with the kiosks of a fleet, but nothing that they ever said, connects them by
-// clients that send nothing, and returns what each connection adds to admin's resident memory, in bytes.
-func (b *bench) silent(ctx context.Context, fleet *platform) (int64, error) {
+// clients that send nothing, and returns what each connection adds to admin's resident memory, in bytes. It
+// looks at the memory when nothing has happened for as long as settles.
+func (b *bench) silent(ctx context.Context, fleet *platform, settles time.Duration) (int64, error) {
 	data := filepath.Join(b.dir, "silent")
 	if err := copyRegistry(fleet.data, data); err != nil {
 		return 0, err
@@ -47,7 +44,7 @@ func (b *bench) silent(ctx context.Context, fleet *platform) (int64, error) {
 	if err := p.awaitReady(ctx); err != nil {
 		return 0, err
 	}
-	if err := sleep(ctx, silentSettles); err != nil {
+	if err := sleep(ctx, settles); err != nil {
 		return 0, err
 	}
 	before, err := p.memory(rssNow)
@@ -80,7 +77,7 @@ func (b *bench) silent(ctx context.Context, fleet *platform) (int64, error) {
 	if err := group.Wait(); err != nil {
 		return 0, err
 	}
-	if err := sleep(ctx, silentSettles); err != nil {
+	if err := sleep(ctx, settles); err != nil {
 		return 0, err
 	}
 	after, err := p.memory(rssNow)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestPercent(t *testing.T) {
-	p := Policy{Room: 200 << 20, LeastPercent: 25}
+	p := policy{room: 200 << 20, least: 25}
 	for _, c := range []struct {
 		scanned uint64
 		want    int
@@ -39,7 +39,7 @@ func TestRunFollowsTheHeapAndPutsBackWhatWas(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		Run(ctx, Policy{Room: 1 << 20, LeastPercent: 20})
+		policy{room: 1 << 20, least: 20}.run(ctx)
 	}()
 	for end := time.Now().Add(10 * time.Second); gcPercent() != 20; runtime.Gosched() {
 		if time.Now().After(end) {
@@ -56,5 +56,5 @@ func TestRunFollowsTheHeapAndPutsBackWhatWas(t *testing.T) {
 
 func TestTheEnvironmentDecidesFirst(t *testing.T) {
 	t.Setenv("GOGC", "50")
-	Run(t.Context(), Policy{Room: 1, LeastPercent: 10}) // returns at once
+	Run(t.Context()) // returns at once
 }
