@@ -51,7 +51,7 @@ func (b *bench) silent(ctx context.Context, fleet *platform, settles time.Durati
 	if err != nil {
 		return 0, err
 	}
-	group, dialing := errgroup.WithContext(ctx)
+	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(dialers)
 	conns := make([]io.Closer, len(serials))
 	defer func() {
@@ -67,7 +67,7 @@ func (b *bench) silent(ctx context.Context, fleet *platform, settles time.Durati
 			if err != nil {
 				return err
 			}
-			c, err := load.Dial(dialing, p.broker, config, load.MQTT311, serial)
+			c, err := load.Dial(within, p.broker, config, load.MQTT311, serial)
 			if err == nil {
 				conns[i] = c
 			}

@@ -25,7 +25,8 @@ type swarm struct {
 // summary is what a spawner says of itself at its end. A spawner that writes no summary says less: the rest
 // is zero.
 type summary struct {
-	Readings struct {
+	AllEnrolled *float64 `json:"all_enrolled_seconds"` // since its start; nil: not all are
+	Readings    struct {
 		Sent         int64 `json:"sent"`
 		Acknowledged int64 `json:"acknowledged"`
 		Resent       int64 `json:"resent"`

@@ -173,10 +173,10 @@ func (c *credentials) identity(serial string, roots *x509.CertPool) (Identity, e
 			return nil, fmt.Errorf("parse the key of %s: %w", serial, err)
 		}
 		cert := &tls.Certificate{Certificate: chain, PrivateKey: parsed}
-		if request.SupportsCertificate(cert) != nil {
-			return &tls.Certificate{}, nil // the server is another one; it will say that it needs a certificate
+		if request.SupportsCertificate(cert) == nil {
+			return cert, nil
 		}
-		return cert, nil
+		return &tls.Certificate{}, nil // the server is another one; it will say that it needs a certificate
 	}
 	return Identity{
 		Serial:  serial,
