@@ -11,6 +11,7 @@ import (
 	"kioskfleet/admin/app"
 	"kioskfleet/admin/cli"
 	"kioskfleet/internal/daemon"
+	"kioskfleet/internal/gcpace"
 )
 
 func main() {
@@ -35,6 +36,7 @@ const ballastBytes = 64 << 20
 func run(ctx context.Context, cfg *app.Config, log *slog.Logger) error {
 	ballast := make([]byte, ballastBytes)
 	defer runtime.KeepAlive(ballast)
+	go gcpace.Run(ctx)
 	a, err := app.New(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"kioskfleet/internal/daemon"
+	"kioskfleet/internal/gcpace"
 	"kioskfleet/kiosk/enroll"
 	"kioskfleet/spawner/roster"
 	"kioskfleet/spawner/swarm"
@@ -99,6 +100,7 @@ func (c *Config) drive(ctx context.Context, swarm func(context.Context) error, p
 			}
 		})
 	}
+	go gcpace.Run(beside)
 	log.Info("starting", starting...)
 	background.Go(func() { progress.Run(beside) })
 	err = swarm(ctx)

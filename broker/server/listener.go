@@ -124,16 +124,24 @@ func (l *listener) Serve(establish listeners.EstablishFn) {
 	}
 }
 
+// handle does the handshake. The connection then lives on a goroutine of its own: a handshake needs a deep
+// stack, which is given back with this one.
 func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	var once sync.Once
 	release := func() { once.Do(func() { <-l.pending }) }
-	defer release()
-	defer raw.Close()
-	if !l.track(raw) {
-		return
+	if l.track(raw) {
+		if c := l.secure(raw); c != nil {
+			c.admitted = release
+			l.conns.Go(func() { l.serve(c, establish) })
+			return
+		}
 	}
-	defer l.untrack(raw)
+	l.drop(raw)
+	release()
+}
 
+// secure does the handshake and returns the connection, or nil where it proves no identity.
+func (l *listener) secure(raw net.Conn) *conn {
 	deadline := time.Now().Add(l.deadline)
 	_ = raw.SetDeadline(deadline)
 	secured := tls.Server(raw, l.tls)
@@ -143,19 +151,34 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	if err != nil {
 		l.metrics.handshakes.WithLabelValues("failed").Inc()
 		l.log.Debug("tls handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
-		return
+		return nil
 	}
 	identity, err := pki.IdentityOf(secured.ConnectionState().PeerCertificates[0])
 	if err != nil {
 		l.metrics.handshakes.WithLabelValues("bad_identity").Inc()
 		l.log.Debug("certificate refused", "remote", raw.RemoteAddr().String(), "error", err)
-		return
+		return nil
 	}
 	l.metrics.handshakes.WithLabelValues("ok").Inc()
-	c := &conn{Conn: secured, id: l.nextID(), identity: identity, since: now(), admitted: release}
-	if err := establish(l.id, c); err != nil {
-		l.log.Debug("connection ended", "remote", raw.RemoteAddr().String(), "serial", identity.Serial, "error", err)
+	return &conn{Conn: secured, id: l.nextID(), identity: identity, since: now()}
+}
+
+// serve hands the connection to mochi until it ends.
+func (l *listener) serve(c *conn, establish listeners.EstablishFn) {
+	err := establish(l.id, c)
+	c.admitted()
+	l.drop(c.NetConn())
+	if err != nil {
+		l.log.Debug("connection ended", "remote", c.RemoteAddr().String(), "serial", c.identity.Serial, "error", err)
 	}
+}
+
+// drop closes a connection and forgets it.
+func (l *listener) drop(raw net.Conn) {
+	_ = raw.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, raw)
 }
 
 // nextID names a connection uniquely over restarts.
@@ -189,12 +212,6 @@ func (l *listener) track(c net.Conn) bool {
 	}
 	l.open[c] = struct{}{}
 	return true
-}
-
-func (l *listener) untrack(c net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.open, c)
 }
 
 // drain waits until every connection's goroutine has ended, those before CONNECT too.

@@ -97,6 +97,9 @@ const (
 	clientQueue = 32
 	// platformQueue is the same in the stand-alone broker, where the platform's client gets everything.
 	platformQueue = 1024
+	// readBuffer is for a packet's header and topic. What is larger is read past it, out of a record that TLS
+	// has in memory already.
+	readBuffer = 256
 	// maxSessionExpiry bounds how long a session without connection is kept.
 	maxSessionExpiry = 7 * 24 * time.Hour
 	// sysTopicSeconds spaces the $SYS topics; each round stops the world for memory figures.
@@ -143,7 +146,7 @@ func New(cfg Config) (*Server, error) {
 	s.mqtt = mqtt.New(&mqtt.Options{
 		Capabilities:             capabilities,
 		InlineClient:             true,
-		ClientNetReadBufferSize:  1024,
+		ClientNetReadBufferSize:  readBuffer,
 		ClientNetWriteBufferSize: 1024,
 		SysTopicResendInterval:   sysTopicSeconds,
 		Logger:                   daemon.AtLeast(cfg.Log, slog.LevelError), // it warns about each odd packet, with its payload
@@ -162,6 +165,9 @@ func New(cfg Config) (*Server, error) {
 		ClientAuth:     tls.RequireAndVerifyClientCert,
 		ClientCAs:      cfg.Roots,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cfg.Certificate() },
+		// A ticket holds the kiosk's whole certificate, takes time to seal, and both sides keep larger buffers
+		// for it. Kiosks stay connected for days.
+		SessionTicketsDisabled: true,
 	}, cfg.ConnectDeadline, s.metrics)
 	if err := s.mqtt.AddListener(s.listener); err != nil {
 		s.stopHooks()

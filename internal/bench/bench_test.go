@@ -20,7 +20,13 @@ func TestFlags(t *testing.T) {
 	if err != nil || !slices.Equal(clients, []int{7}) || o.rounds != 1 || o.journal != 64 {
 		t.Errorf("--quick with a number of clients is %+v, %v, %v", o, clients, err)
 	}
-	for _, args := range [][]string{{"--clients", "0"}, {"--windows", "1,x"}, {"--rounds", "0"}, {"--duration", "1ms"}, {"more"}, {"--journal-mb", "-1"}} {
+	if o.fleet != (fleetOptions{300, 10 * time.Second}) || !o.runs(partFleet) {
+		t.Errorf("--quick runs a fleet of %+v", o.fleet)
+	}
+	if o, _, _, err = parse([]string{"--only", "fleet", "--kiosks", "9"}); err != nil || o.fleet != (fleetOptions{9, 2 * time.Minute}) || o.runs(partThroughput) || o.runs(partRecovery) || !o.runs(partFleet) {
+		t.Errorf("--only fleet is %+v, %v", o, err)
+	}
+	for _, args := range [][]string{{"--only", "all"}, {"--kiosks", "0"}, {"--kiosks", "20000"}, {"--steady", "0s"}, {"--clients", "0"}, {"--windows", "1,x"}, {"--rounds", "0"}, {"--duration", "1ms"}, {"more"}, {"--journal-mb", "-1"}} {
 		if _, _, _, err := parse(args); err == nil {
 			t.Errorf("%v is allowed", args)
 		}

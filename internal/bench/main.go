@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,12 +45,16 @@ func dispatch(ctx context.Context, args []string) error {
 // bench is one run.
 type bench struct {
 	admin    string // the program
+	spawner  string // that one
 	dir      string // of this run, removed at its end
 	rounds   int
 	duration time.Duration // of a round
 	warmUp   time.Duration
 	session  int // of the last round
 }
+
+// maxKiosks is what a process that may open 20,000 files can connect.
+const maxKiosks = 19_000
 
 // options are the flags.
 type options struct {
@@ -61,8 +66,21 @@ type options struct {
 	duration time.Duration
 	journal  int64
 	admin    string
+	spawner  string
 	profile  bool
+	fleet    fleetOptions
+	only     string
 }
+
+// Parts of a run.
+const (
+	partThroughput = "throughput"
+	partRecovery   = "recovery"
+	partFleet      = "fleet"
+)
+
+// runs tells whether a part was asked for.
+func (o options) runs(part string) bool { return o.only == "" || o.only == part }
 
 func parse(args []string) (options, []int, []int, error) {
 	var o options
@@ -75,7 +93,11 @@ func parse(args []string) (options, []int, []int, error) {
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "of a round")
 	flags.Int64Var(&o.journal, "journal-mb", 1024, "megabytes of the journal on disk for the recovery, 0 for none")
 	flags.BoolVar(&o.profile, "profile", true, "profile admin under load")
+	flags.IntVar(&o.fleet.kiosks, "kiosks", 15_000, "kiosks of the fleet")
+	flags.DurationVar(&o.fleet.steady, "steady", 2*time.Minute, "how long the fleet is measured once it is connected")
+	flags.StringVar(&o.only, "only", "", "one part of it: throughput, recovery or fleet")
 	flags.StringVar(&o.admin, "admin", "", "program to measure; default: built from this module")
+	flags.StringVar(&o.spawner, "spawner", "", "program that runs the fleet; default: built from this module")
 	if err := flags.Parse(args); err != nil {
 		return o, nil, nil, err
 	}
@@ -83,7 +105,7 @@ func parse(args []string) (options, []int, []int, error) {
 		return o, nil, nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	if o.quick {
-		quick := map[string]string{"clients": "200", "windows": "1,8", "rounds": "1", "duration": "3s", "journal-mb": "64"}
+		quick := map[string]string{"clients": "200", "windows": "1,8", "rounds": "1", "duration": "3s", "journal-mb": "64", "kiosks": "300", "steady": "10s"}
 		flags.Visit(func(f *flag.Flag) { delete(quick, f.Name) }) // what was asked for stays
 		for name, value := range quick {
 			if err := flags.Set(name, value); err != nil {
@@ -93,6 +115,12 @@ func parse(args []string) (options, []int, []int, error) {
 	}
 	if o.rounds < 1 || o.duration < time.Second || o.journal < 0 {
 		return o, nil, nil, fmt.Errorf("at least one round of at least 1s, and no negative journal")
+	}
+	if o.fleet.kiosks < 1 || o.fleet.kiosks > maxKiosks || o.fleet.steady < time.Second {
+		return o, nil, nil, fmt.Errorf("1 to %d kiosks and at least 1s of them", maxKiosks)
+	}
+	if parts := []string{"", partThroughput, partRecovery, partFleet}; !slices.Contains(parts, o.only) {
+		return o, nil, nil, fmt.Errorf("--only %q is no part: throughput, recovery, fleet", o.only)
 	}
 	clients, err := numbers(o.clients, 10_000)
 	if err != nil {
@@ -122,17 +150,13 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{rounds: o.rounds, duration: o.duration, warmUp: min(2*time.Second, o.duration/3), admin: o.admin}
+	b := &bench{rounds: o.rounds, duration: o.duration, warmUp: min(2*time.Second, o.duration/3), admin: o.admin, spawner: o.spawner}
 	if b.dir, err = os.MkdirTemp("", "kioskfleet-bench-"); err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(b.dir) }()
-	if b.admin == "" {
-		b.admin = filepath.Join(b.dir, "admin")
-		b.progress("building admin")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.admin, "kioskfleet/admin").CombinedOutput(); err != nil {
-			return fmt.Errorf("build admin: %w\n%s", err, out)
-		}
+	if err := b.build(ctx, "admin", &b.admin); err != nil {
+		return err
 	}
 	r := &report{Machine: thisMachine(), Seconds: b.duration.Seconds(), PeakRSS: map[string]int64{}}
 	// What fails is said in the report; the rest is measured all the same.
@@ -141,10 +165,18 @@ func run(ctx context.Context, args []string) error {
 			r.Problems = append(r.Problems, what+": "+err.Error())
 		}
 	}
-	problem("throughput", b.throughput(ctx, r, clients, windows, o.profile))
-	if o.journal > 0 && ctx.Err() == nil {
+	if o.runs(partThroughput) {
+		problem(partThroughput, b.throughput(ctx, r, clients, windows, o.profile))
+	}
+	if o.runs(partRecovery) && o.journal > 0 && ctx.Err() == nil {
 		r.Recovery, err = b.fromJournal(ctx, o.journal<<20)
-		problem("recovery", err)
+		problem(partRecovery, err)
+	}
+	if o.runs(partFleet) && ctx.Err() == nil {
+		if err = b.build(ctx, "spawner", &b.spawner); err == nil {
+			r.Fleet, err = b.fleet(ctx, o.fleet)
+		}
+		problem(partFleet, err)
 	}
 	r.print(os.Stdout)
 	if o.json != "" {
@@ -158,6 +190,19 @@ func run(ctx context.Context, args []string) error {
 	}
 	if len(r.Problems) > 0 {
 		return errors.New("not everything was measured")
+	}
+	return nil
+}
+
+// build makes one of the programs unless its path is given.
+func (b *bench) build(ctx context.Context, name string, path *string) error {
+	if *path != "" {
+		return nil
+	}
+	b.progress("building %s", name)
+	*path = filepath.Join(b.dir, name)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", *path, "kioskfleet/"+name).CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
 	return nil
 }

@@ -18,7 +18,9 @@ import (
 
 // Metrics of admin that are measured.
 const (
-	metricStored = "kioskfleet_ingest_stored_readings_total"
+	metricStored      = "kioskfleet_ingest_stored_readings_total"
+	metricReadings    = "kioskfleet_ingest_readings_total"
+	metricConnections = "kioskfleet_broker_connections"
 
 	behindSeries = `kioskfleet_journal_behind_records{consumer="timeseries"}`
 	behindLive   = `kioskfleet_journal_behind_records{consumer="live"}`
@@ -29,6 +31,7 @@ type platform struct {
 	*process
 	program, data string
 	url, debug    string
+	broker        string    // mqtts://host:port
 	began         time.Time // when its process was started
 }
 
@@ -44,12 +47,19 @@ func startPlatform(ctx context.Context, program, data string) (*platform, error)
 	if p.process, line, err = startProcess(ctx, "admin", environment(env), "kiosk fleet admin is running", program); err != nil {
 		return nil, err
 	}
-	var said struct{ Page, Debug string }
+	var said struct {
+		Page, Debug string
+		Brokers     []string
+	}
 	if err := json.Unmarshal([]byte(line), &said); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("admin says %q: %w", line, err)
 	}
-	p.url, p.debug = said.Page, said.Debug
+	if len(said.Brokers) == 0 {
+		p.stop()
+		return nil, fmt.Errorf("admin names no broker: %q", line)
+	}
+	p.url, p.debug, p.broker = said.Page, said.Debug, said.Brokers[0]
 	return p, nil
 }
 
@@ -113,15 +123,32 @@ func (p *platform) metric(ctx context.Context, name string) (float64, error) {
 
 // awaitCaughtUp returns once the consumer has worked off the journal.
 func (p *platform) awaitCaughtUp(ctx context.Context, behind string) error {
-	return poll(ctx, "catch up", func() (bool, error) {
-		n, err := p.metric(ctx, behind)
-		return n == 0, err
+	return p.awaitMetric(ctx, behind, pollOften, func(n float64) bool { return n == 0 })
+}
+
+// Times between two looks at the metrics. They take admin some milliseconds in a large fleet.
+const (
+	pollOften  = 20 * time.Millisecond
+	pollSeldom = 250 * time.Millisecond
+)
+
+// awaitMetric returns once a metric is as it should be.
+func (p *platform) awaitMetric(ctx context.Context, name string, every time.Duration, ok func(float64) bool) error {
+	var last float64
+	err := poll(ctx, "wait for "+name, every, func() (bool, error) {
+		var err error
+		last, err = p.metric(ctx, name)
+		return err == nil && ok(last), err
 	})
+	if err != nil {
+		return fmt.Errorf("%w; it is %v", err, last)
+	}
+	return nil
 }
 
 // awaitReady returns once /readyz says so.
 func (p *platform) awaitReady(ctx context.Context) error {
-	return poll(ctx, "become ready", func() (bool, error) {
+	return poll(ctx, "become ready", pollOften, func() (bool, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/readyz", nil)
 		if err != nil {
 			return false, err
@@ -135,9 +162,9 @@ func (p *platform) awaitReady(ctx context.Context) error {
 	})
 }
 
-// poll asks every 20 ms until the answer is yes.
-func poll(ctx context.Context, what string, f func() (bool, error)) error {
-	tick := time.NewTicker(20 * time.Millisecond)
+// poll asks again and again until the answer is yes.
+func poll(ctx context.Context, what string, every time.Duration, f func() (bool, error)) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		ok, err := f()

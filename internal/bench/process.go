@@ -121,17 +121,26 @@ func cpuOf(pid string) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
+// Lines of /proc/PID/status.
+const (
+	rssNow  = "VmRSS:"
+	rssPeak = "VmHWM:"
+)
+
 // peakRSS is the most memory that the process has held, in bytes.
-func (p *process) peakRSS() (int64, error) {
+func (p *process) peakRSS() (int64, error) { return p.memory(rssPeak) }
+
+// memory is what the process holds by a line of /proc/PID/status, in bytes.
+func (p *process) memory(line string) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+	for l := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(l, line); ok {
 			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, errors.New("no VmHWM in /proc")
+	return 0, errors.New("no " + line + " in /proc")
 }

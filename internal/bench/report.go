@@ -21,6 +21,7 @@ type report struct {
 	PeakRSS    map[string]int64 `json:"peak_rss_bytes"` // by target
 	Recovery   *recovery        `json:"recovery,omitempty"`
 	Profile    *profile         `json:"profile,omitempty"`
+	Fleet      *fleetRun        `json:"fleet,omitempty"`
 	Problems   []string         `json:"problems,omitempty"`
 }
 
@@ -68,6 +69,29 @@ func compareFloats(a, b float64) int {
 func (r *report) print(w io.Writer) {
 	m := r.Machine
 	fmt.Fprintf(w, "\n%s, %d cores, %s, %s, kioskfleet %s, %s\n", m.CPU, m.Cores, m.OS, m.Go, m.Version, m.Date.Format(time.RFC3339))
+	if len(r.Throughput) > 0 {
+		r.printThroughput(w)
+	}
+	if c := r.Recovery; c != nil {
+		fmt.Fprintf(w, "\nstart with %d readings (%d MB, %d MB of journal) to work off: ready after %.2f s, time series caught up after %.1f s, live side after %.1f s; peak memory %d MB\n",
+			c.Readings, c.PayloadBytes>>20, c.JournalBytes>>20, c.Ready, c.Series, c.Live, c.PeakRSS>>20)
+	}
+	if p := r.Profile; p != nil {
+		if p.Problem != "" {
+			fmt.Fprintf(w, "\nno profile of admin: %s\n", p.Problem)
+		} else {
+			fmt.Fprintf(w, "\nadmin under load, by its own time:\n%s\n\nby time with what it calls:\n%s\n", p.Flat, p.Cumulative)
+		}
+	}
+	if r.Fleet != nil {
+		r.Fleet.print(w)
+	}
+	for _, problem := range r.Problems {
+		fmt.Fprintf(w, "\nnot measured: %s\n", problem)
+	}
+}
+
+func (r *report) printThroughput(w io.Writer) {
 	fmt.Fprintf(w, "QoS 1, mTLS, readings of about 480 bytes, half of the clients MQTT 3.1.1 and half 5; generator on the same machine; medians (min–max) of rounds of %.0f s in turn\n\n", r.Seconds)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "target\tclients\twindow\tacknowledged/s\tratio\tstored/s\tratio\tcaught up after s\tCPU µs/msg\tgenerator µs/msg\tp50 ms\tp99 ms\t")
@@ -88,19 +112,5 @@ func (r *report) print(w io.Writer) {
 		if bytes, ok := r.PeakRSS[name]; ok {
 			fmt.Fprintf(w, "%s: peak memory %d MB\n", name, bytes>>20)
 		}
-	}
-	if c := r.Recovery; c != nil {
-		fmt.Fprintf(w, "\nstart with %d readings (%d MB, %d MB of journal) to work off: ready after %.2f s, time series caught up after %.1f s, live side after %.1f s; peak memory %d MB\n",
-			c.Readings, c.PayloadBytes>>20, c.JournalBytes>>20, c.Ready, c.Series, c.Live, c.PeakRSS>>20)
-	}
-	if p := r.Profile; p != nil {
-		if p.Problem != "" {
-			fmt.Fprintf(w, "\nno profile of admin: %s\n", p.Problem)
-		} else {
-			fmt.Fprintf(w, "\nadmin under load, by its own time:\n%s\n\nby time with what it calls:\n%s\n", p.Flat, p.Cumulative)
-		}
-	}
-	for _, problem := range r.Problems {
-		fmt.Fprintf(w, "\nnot measured: %s\n", problem)
 	}
 }

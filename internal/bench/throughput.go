@@ -74,7 +74,7 @@ func (b *bench) measure(ctx context.Context, t *target, l loadOn, d time.Duratio
 	}
 	stop := load.Start(ctx, clients)
 	defer stop()
-	if err := poll(ctx, "connect all clients", func() (bool, error) {
+	if err := poll(ctx, "connect all clients", pollOften, func() (bool, error) {
 		if text := stats.LastFailure(); text != "" {
 			return int(stats.Connects.Load()) >= len(clients), errors.New(text)
 		}

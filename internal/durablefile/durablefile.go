@@ -7,17 +7,46 @@ import (
 	"path/filepath"
 )
 
+// File is one of several files of a folder.
+type File struct {
+	Name string
+	Data []byte
+	Mode os.FileMode
+}
+
 // Write replaces a file's content. When it returns nil, content and folder entry are on disk.
 func Write(path string, data []byte, mode os.FileMode) error {
-	if err := write(path, data, mode); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	dir, name := filepath.Split(path)
+	return WriteAll(filepath.Clean(dir), File{name, data, mode})
+}
+
+// WriteAll replaces the contents of files of one folder. When it returns nil, all of it is on disk. A crash
+// in between, or an error, leaves each with its old content or the new one: some may have changed and others
+// not, whatever their order.
+func WriteAll(dir string, files ...File) error {
+	for _, f := range files {
+		if err := write(filepath.Join(dir, f.Name)+temporary, f.Data, f.Mode); err != nil {
+			return fmt.Errorf("write %s: %w", filepath.Join(dir, f.Name), err)
+		}
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name)
+		if err := os.Rename(path+temporary, path); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	if err := SyncDir(dir); err != nil {
+		return fmt.Errorf("write into %s: %w", dir, err)
 	}
 	return nil
 }
 
+// temporary is how the name of a file ends that is being written.
+const temporary = ".tmp"
+
+// write brings a file's content to disk, not its folder entry.
 func write(path string, data []byte, mode os.FileMode) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
@@ -27,12 +56,6 @@ func write(path string, data []byte, mode os.FileMode) error {
 	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = SyncDir(filepath.Dir(path))
 	}
 	return err
 }

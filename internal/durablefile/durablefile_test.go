@@ -46,3 +46,36 @@ func TestAFailedWriteKeepsTheOldContent(t *testing.T) {
 		t.Error("a folder that does not exist is no error")
 	}
 }
+
+func TestWriteAllChangesNothingWhereOneFileCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	files := func(text string) []File {
+		return []File{{"a", []byte(text), 0o600}, {"b", []byte(text), 0o644}}
+	}
+	if err := WriteAll(dir, files("old")...); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "b.tmp"), 0o700); err != nil { // in the way
+		t.Fatal(err)
+	}
+	if err := WriteAll(dir, files("new")...); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "b")) {
+		t.Errorf("error = %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "b.tmp")); err != nil {
+		t.Fatal(err)
+	}
+	for round, want := range []string{"old", "newer"} {
+		if round == 1 {
+			if err := WriteAll(dir, files(want)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, f := range files(want) {
+			got, err := os.ReadFile(filepath.Join(dir, f.Name))
+			info, statErr := os.Stat(filepath.Join(dir, f.Name))
+			if err != nil || statErr != nil || string(got) != want || info.Mode().Perm() != f.Mode {
+				t.Errorf("%s is %q %v, %v, %v; want %q %v", f.Name, got, info.Mode(), err, statErr, want, f.Mode)
+			}
+		}
+	}
+}

@@ -86,7 +86,7 @@ func (e *Enroller) Identity(ctx context.Context, dir, serial string) (Identity, 
 	switch {
 	case err == nil:
 		c = e.freshened(ctx, c, dir, serial, log)
-		return c.identity(serial, e.pool(c.root)), nil
+		return c.identity(serial, e.pool(c.root))
 	case !errors.Is(err, fs.ErrNotExist):
 		log.Info("enrolling again", "reason", err)
 	}
@@ -98,7 +98,7 @@ func (e *Enroller) Identity(ctx context.Context, dir, serial string) (Identity, 
 		return Identity{}, fmt.Errorf("enrol %s: %w", serial, err)
 	}
 	log.Info("enrolled", "kiosk_id", c.details.KioskID, "brokers", c.details.Brokers, "expires", c.chain[0].NotAfter)
-	return c.identity(serial, e.pool(c.root)), nil
+	return c.identity(serial, e.pool(c.root))
 }
 
 // sameAuthority compares stored credentials with the token. A kiosk that has enrolled needs no token
@@ -250,7 +250,7 @@ func (e *Enroller) ask(ctx context.Context, token protocol.EnrollmentToken, req 
 		key:     key,
 		chain:   append(leaf[:1:1], chain...),
 		root:    chain[i],
-		details: details{TokenID: token.ID, KioskID: answer.KioskID, Brokers: answer.Brokers},
+		details: details{TokenID: token.ID, Certificate: pki.Fingerprint(leaf[0]), KioskID: answer.KioskID, Brokers: answer.Brokers},
 	}
 	if err := c.check(req.Serial, time.Now()); err != nil {
 		return nil, &answerError{fmt.Errorf("the platform's answer: %w", err)}

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -43,9 +44,11 @@ type credentials struct {
 // details is the file enrollment.json.
 type details struct {
 	// TokenID names the enrolment token by which the certificate was fetched; it is no secret.
-	TokenID string   `json:"token_id,omitempty"`
-	KioskID int64    `json:"kiosk_id"`
-	Brokers []string `json:"brokers"`
+	TokenID string `json:"token_id,omitempty"`
+	// Certificate is the fingerprint of the certificate that came with the rest of this.
+	Certificate string   `json:"certificate,omitempty"`
+	KioskID     int64    `json:"kiosk_id"`
+	Brokers     []string `json:"brokers"`
 }
 
 // check tells whether these credentials are good for the serial now.
@@ -53,6 +56,9 @@ func (c *credentials) check(serial string, now time.Time) error {
 	leaf := c.chain[0]
 	if public, ok := c.key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(leaf.PublicKey) {
 		return errors.New("the certificate is for another key")
+	}
+	if of := c.details.Certificate; of != "" && of != pki.Fingerprint(leaf) {
+		return fmt.Errorf("%s is of another certificate", enrollmentFile)
 	}
 	id, err := pki.IdentityOf(leaf)
 	if err != nil {
@@ -82,7 +88,7 @@ func (c *credentials) check(serial string, now time.Time) error {
 // rootOf returns the chain's self-issued certificate.
 func rootOf(chain []*x509.Certificate) (*x509.Certificate, error) {
 	i := slices.IndexFunc(chain, func(c *x509.Certificate) bool {
-		return c.IsCA && c.CheckSignatureFrom(c) == nil
+		return c.IsCA && bytes.Equal(c.RawIssuer, c.RawSubject)
 	})
 	if i < 0 {
 		return nil, errors.New("the chain does not include its root")
@@ -120,8 +126,8 @@ func load(dir string) (*credentials, error) {
 	return c, nil
 }
 
-// store writes credentials, the key first. A crash in between leaves files that do not belong
-// together; check finds that, and the kiosk enrols again.
+// store writes credentials. A crash in between leaves files that do not belong together; check finds that,
+// and the kiosk enrols again.
 func (c *credentials) store(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the identity's folder: %w", err)
@@ -138,29 +144,45 @@ func (c *credentials) store(dir string) error {
 	for _, cert := range c.chain {
 		chain = append(chain, pki.EncodeCertificate(cert)...)
 	}
-	if err := durablefile.Write(filepath.Join(dir, keyFile), keyText, 0o600); err != nil {
-		return err
-	}
-	if err := durablefile.Write(filepath.Join(dir, enrollmentFile), append(detailsText, '\n'), 0o644); err != nil {
-		return err
-	}
-	return durablefile.Write(filepath.Join(dir, certificateFile), chain, 0o644)
+	return durablefile.WriteAll(dir,
+		durablefile.File{Name: keyFile, Data: keyText, Mode: 0o600},
+		durablefile.File{Name: enrollmentFile, Data: append(detailsText, '\n'), Mode: 0o644},
+		durablefile.File{Name: certificateFile, Data: chain, Mode: 0o644},
+	)
 }
 
-// identity makes the kiosk's TLS configuration. The parsed certificate is not kept: in a process
-// with thousands of kiosks it would weigh more than the rest of their identity.
-func (c *credentials) identity(serial string, roots *x509.CertPool) Identity {
-	cert := tls.Certificate{PrivateKey: c.key}
+// identity makes the kiosk's TLS configuration. Neither the parsed certificate nor the parsed key is kept: in
+// a process with thousands of kiosks they would weigh more than the rest of their identity, and they are
+// needed for a moment at each handshake.
+func (c *credentials) identity(serial string, roots *x509.CertPool) (Identity, error) {
+	key, err := x509.MarshalPKCS8PrivateKey(c.key)
+	if err != nil {
+		return Identity{}, fmt.Errorf("encode the key of %s: %w", serial, err)
+	}
+	var chain [][]byte
 	for _, link := range c.chain {
 		if link != c.root {
-			cert.Certificate = append(cert.Certificate, link.Raw)
+			chain = append(chain, bytes.Clone(link.Raw)) // a slice of its own, without the rest of the file
 		}
+	}
+	config := pki.ClientTLS(tls.Certificate{}, roots)
+	config.Certificates = nil
+	config.GetClientCertificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		parsed, err := x509.ParsePKCS8PrivateKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("parse the key of %s: %w", serial, err)
+		}
+		cert := &tls.Certificate{Certificate: chain, PrivateKey: parsed}
+		if request.SupportsCertificate(cert) == nil {
+			return cert, nil
+		}
+		return &tls.Certificate{}, nil // the server is another one; it will say that it needs a certificate
 	}
 	return Identity{
 		Serial:  serial,
 		KioskID: c.details.KioskID,
 		Brokers: c.details.Brokers,
-		TLS:     pki.ClientTLS(cert, roots),
+		TLS:     config,
 		Expires: c.chain[0].NotAfter,
-	}
+	}, nil
 }
