@@ -1,7 +1,6 @@
 package life
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -12,17 +11,17 @@ import (
 
 // How faults of agent and network begin and end. Those of the device are its own.
 
-// strike lets a fault begin. A life that is over has no faults.
-func (l *Life) strike(ctx context.Context, f fault.Fault) {
-	if spec, ok := fault.Lookup(f.Kind); !ok || spec.Layer == fault.LayerDevice || ctx.Err() != nil {
+// strike lets a fault begin, if it is one of agent or network.
+func (l *Life) strike(f fault.Fault) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if spec, ok := fault.Lookup(f.Kind); !ok || spec.Layer == fault.LayerDevice || l.over {
 		return
 	}
 	if !f.To.IsZero() {
 		// Last of all at that moment: when another fault of the kind follows at once, there is no gap.
-		l.agenda.AtLast(f.To, func() { l.mend(ctx, f) })
+		l.agenda.AtLast(f.To, func() { l.mend(f) })
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.active = append(l.active, f)
 	if f.Kind == fault.BadFirmware {
 		l.infect(f.From) // it is told when it takes effect
@@ -33,20 +32,19 @@ func (l *Life) strike(ctx context.Context, f fault.Fault) {
 	case fault.RebootLoop:
 		l.fall(l.newLoop(f), f.From)
 	case fault.Flapping:
-		l.flap(ctx, f, f.From)
+		l.flap(f, f.From)
 	}
 	l.apply()
 }
 
 // mend lets a fault end.
-func (l *Life) mend(ctx context.Context, f fault.Fault) {
-	if ctx.Err() != nil {
-		return // it ends with the life
-	}
+func (l *Life) mend(f fault.Fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cease(f)
-	l.apply()
+	if !l.over { // else it has ended with the life
+		l.cease(f)
+		l.apply()
+	}
 }
 
 // cease takes a fault off, and tells of its end.
@@ -107,7 +105,7 @@ func (l *Life) fall(o *loop, at time.Time) {
 	l.agenda.AtLast(up, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if !o.over {
+		if !o.over && !l.over {
 			o.fallen = false
 			l.apply()
 			l.fallLater(o, up)
@@ -121,21 +119,21 @@ func (l *Life) fallLater(o *loop, up time.Time) {
 	l.agenda.At(at, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if !o.over {
+		if !o.over && !l.over {
 			l.fall(o, at)
 		}
 	})
 }
 
 // flap cuts the connection now and again.
-func (l *Life) flap(ctx context.Context, f fault.Fault, at time.Time) {
+func (l *Life) flap(f fault.Fault, at time.Time) {
 	l.uplink.Cut()
 	next := at.Add(f.Params.Duration("every"))
 	l.agenda.At(next, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if ctx.Err() == nil && has(l.active, f.ID) {
-			l.flap(ctx, f, next)
+		if !l.over && has(l.active, f.ID) {
+			l.flap(f, next)
 		}
 	})
 }
@@ -176,8 +174,8 @@ func (l *Life) apply() {
 	case down && !l.down:
 		l.down = true
 		l.uplink.Kill()
-		if l.crash != nil {
-			l.crash(agent.ErrCrash)
+		if l.stop != nil {
+			l.stop(agent.ErrCrash)
 		}
 	case !down && l.down:
 		l.down = false

@@ -5,6 +5,7 @@ package life
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,13 +45,15 @@ type Life struct {
 
 	mu      sync.Mutex // guards the rest
 	active  []fault.Fault
-	bad     []fault.Fault // of the active ones, those of bad firmware that have taken effect
-	loops   []*loop       // reboot loops that are on
-	silent  bool          // packets vanish
-	down    bool          // the agent does not run: crashed
-	crash   context.CancelCauseFunc
-	version string    // of the agent's program; empty before its first start
-	updated time.Time // when it got this version; zero: before this life
+	bad     []fault.Fault           // of the active ones, those of bad firmware that have taken effect
+	loops   []*loop                 // reboot loops that are on
+	silent  bool                    // packets vanish
+	down    bool                    // the agent does not run: crashed
+	fallen  bool                    // when the agent's program begins next, the machine has been started anew
+	over    bool                    // no fault begins or ends any more
+	stop    context.CancelCauseFunc // ends the agent's program; nil while it does not run
+	version string                  // of the agent's program; empty before its first start
+	updated time.Time               // when it got this version; zero: before this life
 }
 
 const (
@@ -88,38 +91,27 @@ func New(cfg Config) *Life {
 // only with an error of the agent that no restart mends. A life runs once.
 func (l *Life) Run(ctx context.Context) error {
 	defer l.leave()
-	ctx, over := context.WithCancel(ctx)
-	defer over() // the agenda's entries of a life that is over do nothing
-	l.foreseeFirst(ctx)
-	fallen := false
+	defer context.AfterFunc(ctx, l.halt)()
+	l.foreseeFirst()
 	for ctx.Err() == nil {
 		boot, end := context.WithCancelCause(context.WithoutCancel(ctx))
 		if !l.begin(end) {
-			fallen = true
+			end(nil)
 			select {
 			case <-ctx.Done():
 			case <-l.power:
 			}
-			end(nil)
 			continue
 		}
-		if fallen {
-			l.device.Restart(l.clock.Now())
-		}
-		halted := context.AfterFunc(ctx, l.halt)
 		a, err := agent.New(l.agent)
 		if err == nil {
 			err = a.Run(boot)
 		}
-		halted()
-		l.end()
-		fallen = errors.Is(context.Cause(boot), agent.ErrCrash)
+		crashed := errors.Is(context.Cause(boot), agent.ErrCrash)
 		end(nil)
-		if !fallen {
+		l.end(crashed)
+		if !crashed {
 			return err
-		}
-		if ctx.Err() == nil {
-			l.device.Sample(l.clock.Now(), false) // nobody is served until it is back
 		}
 	}
 	return nil
@@ -129,18 +121,23 @@ func (l *Life) Run(ctx context.Context) error {
 func (l *Life) begin(end context.CancelCauseFunc) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.down {
+	if l.down || l.over {
+		l.fallen = true
 		return false
 	}
-	l.crash = end
+	l.stop = end
 	return true
 }
 
 // end notes that the agent's program has ended.
-func (l *Life) end() {
+func (l *Life) end(crashed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.crash = nil
+	l.stop = nil
+	l.fallen = crashed
+	if crashed && !l.over && l.version != "" {
+		l.device.Sample(l.clock.Now(), false) // nobody is served until it is back
+	}
 }
 
 // halt ends the agent's program for good: with a goodbye, or at once if the network takes none. What the
@@ -148,13 +145,14 @@ func (l *Life) end() {
 func (l *Life) halt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.over = true
 	switch {
-	case l.crash == nil:
+	case l.stop == nil:
 	case l.silent:
 		l.uplink.Kill()
-		l.crash(agent.ErrCrash)
+		l.stop(agent.ErrCrash)
 	default:
-		l.crash(context.Canceled)
+		l.stop(context.Canceled)
 	}
 }
 
@@ -166,8 +164,8 @@ func (l *Life) leave() {
 	now := l.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// The agenda may be late.
-	for _, f := range append([]fault.Fault(nil), l.active...) {
+	l.over = true
+	for _, f := range slices.Clone(l.active) { // the agenda may be late
 		if !f.To.IsZero() && !f.To.After(now) {
 			l.cease(f)
 		}
@@ -176,28 +174,35 @@ func (l *Life) leave() {
 }
 
 // foreseeFirst lets the faults begin that are there already, and enters those to come into the agenda.
-func (l *Life) foreseeFirst(ctx context.Context) {
+func (l *Life) foreseeFirst() {
 	if l.plan == nil {
 		return
 	}
 	now := l.clock.Now()
 	for _, f := range l.plan.During(now, now.Add(1)) {
-		l.strike(ctx, f)
+		l.strike(f)
 	}
 	// Lives that begin together ask their plans at different times from then on.
 	first := time.Duration((0.5 + hashed.Uniform(hashed.Of(hashed.Text("foresee"), hashed.Text(l.record.serial)))/2) * float64(horizon))
-	l.foresee(ctx, now.Add(1), now.Add(first))
+	l.foresee(now.Add(1), now.Add(first))
 }
 
 // foresee enters the faults that begin in [from, until) into the agenda, and itself for those that follow.
-func (l *Life) foresee(ctx context.Context, from, until time.Time) {
-	if ctx.Err() != nil {
-		return
-	}
+func (l *Life) foresee(from, until time.Time) {
 	for _, f := range l.plan.During(from, until) {
-		if !f.From.Before(from) {
-			l.agenda.At(f.From, func() { l.strike(ctx, f) })
+		if spec, ok := fault.Lookup(f.Kind); ok && spec.Layer != fault.LayerDevice && !f.From.Before(from) {
+			l.agenda.At(f.From, func() { l.strike(f) })
 		}
 	}
-	l.agenda.At(until, func() { l.foresee(ctx, until, until.Add(horizon)) })
+	l.agenda.At(until, func() {
+		if !l.isOver() {
+			l.foresee(until, until.Add(horizon))
+		}
+	})
+}
+
+func (l *Life) isOver() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
 }

@@ -59,6 +59,11 @@ func TestFaultsThatMeet(t *testing.T) {
 			steps:  []time.Duration{5 * time.Hour, 11 * time.Hour, 17 * time.Hour, 20 * time.Hour, 21 * time.Hour},
 			want:   "boot +crash -crash boot",
 		},
+		"one crash follows another that began long ago": {
+			faults: []fault.Fault{at(fault.Crash, time.Hour, 20*time.Hour), at(fault.Crash, 20*time.Hour, 21*time.Hour)},
+			steps:  []time.Duration{time.Hour, 7 * time.Hour, 13 * time.Hour, 19 * time.Hour, 20 * time.Hour, 21 * time.Hour},
+			want:   "boot +crash +crash -crash -crash boot",
+		},
 		"all at one moment, in the past": {
 			faults: []fault.Fault{at(fault.Crash, 10*minute, 20*minute), at(fault.SiteOutage, 10*minute, 20*minute, "how", fault.OutageCut)},
 			steps:  []time.Duration{30 * minute},
@@ -101,8 +106,8 @@ func TestARevivalBeforeTheCrashIsNoticed(t *testing.T) {
 	k := live(t, mqttbroker.Start(t), at(fault.Crash, -time.Hour, -minute))
 	for n := 2; n < 7; n++ {
 		f := at(fault.Crash, 0, 0)
-		k.life.strike(t.Context(), f)
-		k.life.mend(t.Context(), f)
+		k.life.strike(f)
+		k.life.mend(f)
 		k.await("another boot", func() bool { return k.boots() == n })
 		k.online()
 	}

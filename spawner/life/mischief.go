@@ -27,6 +27,10 @@ func (l *Life) booted(bootID, version string) {
 		l.device.Updated(time.Time{}, version)
 		l.infect(now)
 	}
+	if l.fallen {
+		l.fallen = false
+		l.device.Restart(now)
+	}
 }
 
 // concluded is the agent's hook.
