@@ -146,14 +146,18 @@ func (l *Life) halt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
-	switch {
-	case l.stop == nil:
-	case l.silent:
+	if l.stop == nil {
+		return
+	}
+	if l.silent {
 		l.uplink.Kill()
 		l.stop(agent.ErrCrash)
-	default:
-		l.stop(context.Canceled)
+		return
 	}
+	if l.uplink != nil {
+		l.uplink.Slow(0, 0) // or the goodbye would take longer than anybody waits
+	}
+	l.stop(context.Canceled)
 }
 
 // leave is the end of the life.
