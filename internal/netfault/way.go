@@ -168,7 +168,32 @@ func (w *Way) all() []*Conn {
 func (w *Way) forget(c *Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.conns, c)
+	if delete(w.conns, c); len(w.conns) == 0 {
+		w.tell()
+	}
+}
+
+// Empty waits until no connection is on the way, for limit at most, and reports whether that is so.
+func (w *Way) Empty(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		w.mu.Lock()
+		empty := len(w.conns) == 0
+		if w.changed == nil {
+			w.changed = make(chan struct{})
+		}
+		changed := w.changed
+		w.mu.Unlock()
+		if empty {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return false
+		}
+	}
 }
 
 // Len returns how many connections are on the way, with those that only one side believes in.

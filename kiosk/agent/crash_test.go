@@ -38,7 +38,7 @@ func TestACrashSaysNothing(t *testing.T) {
 			b := startBroker(t)
 			box, shut := openBox(t, t.TempDir(), outbox.Limits{})
 			defer shut()
-			cfg := quick(t, identity(t, b.authority, b.addr), box, func(c *Config) {
+			cfg := quick(t, identity(t, b.Authority, b.Addr), box, func(c *Config) {
 				c.Interval = 5 * time.Millisecond // something is always under way
 				if tt.link != nil {
 					c.Hooks.Dial = tt.link.Dial
@@ -145,13 +145,13 @@ func TestACrashInFakeTime(t *testing.T) {
 // TestTheKioskDialsByItsHook: TLS goes on top of what the hook returns, and knows the broker's name.
 func TestTheKioskDialsByItsHook(t *testing.T) {
 	b := startBroker(t)
-	p := proxy.Start(t, b.addr)
+	p := proxy.Start(t, b.Addr)
 	var calls atomic.Int64
 	box, shut := openBox(t, t.TempDir(), outbox.Limits{})
 	defer shut()
 	counters := &Counters{}
 	run := func(host string) func(error) {
-		return runWith(t, quick(t, identity(t, b.authority, host), box, func(c *Config) {
+		return runWith(t, quick(t, identity(t, b.Authority, host), box, func(c *Config) {
 			c.Counters = counters
 			c.Hooks.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				calls.Add(1)
@@ -162,7 +162,7 @@ func TestTheKioskDialsByItsHook(t *testing.T) {
 			}
 		}))
 	}
-	end := run(b.addr)
+	end := run(b.Addr)
 	b.await("readings", protocol.ChannelTelemetry, atLeast(3))
 	if calls.Load() != 1 || p.Stats().Connections != 1 {
 		t.Errorf("dialled %d times, %+v", calls.Load(), p.Stats())
@@ -176,20 +176,20 @@ func TestTheKioskDialsByItsHook(t *testing.T) {
 
 func TestWhatFailsIsCountedByKind(t *testing.T) {
 	b := startBroker(t)
-	p := proxy.Start(t, b.addr)
+	p := proxy.Start(t, b.Addr)
 	box, shut := openBox(t, t.TempDir(), outbox.Limits{})
 	defer shut()
 	counters := &Counters{}
-	end := runWith(t, quick(t, identity(t, b.authority, p.Addr()), box, func(c *Config) { c.Counters = counters }))
+	end := runWith(t, quick(t, identity(t, b.Authority, p.Addr()), box, func(c *Config) { c.Counters = counters }))
 	b.await("readings", protocol.ChannelTelemetry, atLeast(3))
 	p.Refuse()
 	p.Cut()
 	eventually(t, "network failures", func() bool { return counters.Unreachable.Load() > 2 })
-	b.refuse.Store(true)
+	b.Refuse.Store(true)
 	p.Accept()
 	eventually(t, "refusals", func() bool { return counters.Refused.Load() > 2 })
 	joins := len(only(b.messages(), protocol.ChannelJoin))
-	b.refuse.Store(false)
+	b.Refuse.Store(false)
 	b.await("another join", protocol.ChannelJoin, atLeast(joins+1))
 	end(nil)
 	if counters.Lost.Load() != 1 || counters.Unanswered.Load() != 0 || counters.Distrusted.Load() != 0 ||
@@ -212,7 +212,7 @@ func TestAKioskWithABadUplinkLosesNothing(t *testing.T) {
 	defer shut()
 	counters := &Counters{}
 	var begun atomic.Int64
-	end := runWith(t, quick(t, identity(t, b.authority, b.addr), box, func(c *Config) {
+	end := runWith(t, quick(t, identity(t, b.Authority, b.Addr), box, func(c *Config) {
 		c.Counters, c.Hooks.Dial = counters, u.Dial
 		c.Hooks.Publish = func(_ context.Context, _ protocol.Channel, payload []byte) []byte {
 			begun.Add(1)

@@ -2,22 +2,16 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
 
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/testkit/mqttbroker"
 	"kioskfleet/internal/testkit/pkitest"
 	"kioskfleet/internal/testkit/proxy"
 	"kioskfleet/kiosk/device"
@@ -25,98 +19,25 @@ import (
 	"kioskfleet/kiosk/outbox"
 )
 
-// realBroker is a mochi broker behind mutual TLS. It can be closed and opened again.
+// realBroker is a broker behind mutual TLS. It can be closed and opened again.
 type realBroker struct {
-	t         *testing.T
-	authority *pki.Authority
-	addr      string
-	refuse    atomic.Bool
-
-	mu     sync.Mutex
-	server *mqtt.Server
-	log    []published
-}
-
-func authority(t *testing.T) *pki.Authority {
-	t.Helper()
-	a, err := pki.OpenAuthority(t.TempDir(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
+	*mqttbroker.Broker
+	t *testing.T
 }
 
 func startBroker(t *testing.T) *realBroker {
 	t.Helper()
-	b := &realBroker{t: t, authority: authority(t), addr: "127.0.0.1:0"}
-	b.open()
-	t.Cleanup(b.close)
-	return b
+	return &realBroker{mqttbroker.Start(t), t}
 }
 
-// gate lets every client in while the broker does not refuse.
-type gate struct {
-	mqtt.HookBase
-	refuse *atomic.Bool
-}
-
-func (g *gate) ID() string { return "gate" }
-func (g *gate) Provides(b byte) bool {
-	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck
-}
-func (g *gate) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return !g.refuse.Load() }
-func (g *gate) OnACLCheck(*mqtt.Client, string, bool) bool              { return true }
-
-func (b *realBroker) open() {
-	b.t.Helper()
-	cert, err := b.authority.ServerCertificate(b.t.TempDir(), []string{"127.0.0.1"}, time.Now())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	s := mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
-	if err := s.AddHook(&gate{refuse: &b.refuse}, nil); err != nil {
-		b.t.Fatal(err)
-	}
-	l := listeners.NewTCP(listeners.Config{ID: "kiosks", Address: b.addr, TLSConfig: &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: b.authority.Pool(),
-	}})
-	if err := s.AddListener(l); err != nil {
-		b.t.Fatal(err)
-	}
-	b.addr = l.Address()
-	err = s.Subscribe("kiosks/#", 1, func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) {
-		if serial, ch, ok := protocol.ParseTopic(pk.TopicName); ok && serial == testSerial && ch.FromKiosk() {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.log = append(b.log, published{time.Now(), ch, append([]byte(nil), pk.Payload...)})
-		}
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if err := s.Serve(); err != nil {
-		b.t.Fatal(err)
-	}
-	b.mu.Lock()
-	b.server = s
-	b.mu.Unlock()
-}
-
-func (b *realBroker) close() {
-	b.mu.Lock()
-	s := b.server
-	b.server = nil
-	b.mu.Unlock()
-	if s != nil {
-		_ = s.Close()
-	}
-}
-
+// messages returns what the test's kiosk has said.
 func (b *realBroker) messages() []published {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]published(nil), b.log...)
+	all := b.Messages(testSerial)
+	out := make([]published, len(all))
+	for i, m := range all {
+		out[i] = published{m.Time, m.Channel, m.Payload}
+	}
+	return out
 }
 
 // await polls until the messages of a channel satisfy enough, and returns them.
@@ -148,12 +69,7 @@ func atLeast(n int) func([]published) bool {
 // command sends one and waits for its final ack; it returns all its acks.
 func (b *realBroker) command(id, name string) (acks []protocol.Ack) {
 	b.t.Helper()
-	b.mu.Lock()
-	s := b.server
-	b.mu.Unlock()
-	if err := s.Publish(protocol.Topic(testSerial, protocol.ChannelCmd), []byte(cmd(id, name, "")), false, 1); err != nil {
-		b.t.Fatal(err)
-	}
+	b.Send(testSerial, protocol.ChannelCmd, []byte(cmd(id, name, "")))
 	b.await("the final ack of "+name, protocol.ChannelAck, func(all []published) bool {
 		acks = nil
 		final := false
@@ -229,7 +145,7 @@ func runWith(t *testing.T, cfg Config) (end func(cause error)) {
 func TestOverMQTTAKioskReportsAndObeys(t *testing.T) {
 	b := startBroker(t)
 	counters := &Counters{}
-	stop := runAgent(t, identity(t, b.authority, b.addr), counters)
+	stop := runAgent(t, identity(t, b.Authority, b.Addr), counters)
 	join := decode[protocol.Join](t, b.await("join", protocol.ChannelJoin, atLeast(1))[0].payload)
 	// Readings from before the connection may come as well, of the session that never joined.
 	next := uint64(1)
@@ -278,8 +194,8 @@ func TestOverMQTTAKioskReportsAndObeys(t *testing.T) {
 
 func TestOverMQTTAnAbruptEndIsToldByTheWill(t *testing.T) {
 	b := startBroker(t)
-	p := proxy.Start(t, b.addr)
-	runAgent(t, identity(t, b.authority, p.Addr()), nil)
+	p := proxy.Start(t, b.Addr)
+	runAgent(t, identity(t, b.Authority, p.Addr()), nil)
 	first := decode[protocol.Join](t, b.await("join", protocol.ChannelJoin, atLeast(1))[0].payload)
 	p.Cut()
 	bye := decode[protocol.Bye](t, b.await("will", protocol.ChannelBye, atLeast(1))[0].payload)
@@ -295,12 +211,12 @@ func TestOverMQTTAnAbruptEndIsToldByTheWill(t *testing.T) {
 func TestOverMQTTNoReadingIsLostWhileTheBrokerIsClosed(t *testing.T) {
 	b := startBroker(t)
 	counters := &Counters{}
-	stop := runAgent(t, identity(t, b.authority, b.addr), counters)
+	stop := runAgent(t, identity(t, b.Authority, b.Addr), counters)
 	b.await("readings", protocol.ChannelTelemetry, atLeast(3))
-	b.close()
+	b.Close()
 	eventually(t, "the connection is lost", func() bool { return counters.Connected.Load() == 0 })
 	eventually(t, "attempts to reconnect", func() bool { return counters.Failed.Load() > 3 })
-	b.open()
+	b.Open()
 	b.await("join", protocol.ChannelJoin, atLeast(2))
 	n := len(only(b.messages(), protocol.ChannelTelemetry))
 	b.await("readings after that", protocol.ChannelTelemetry, atLeast(n+5))
@@ -339,18 +255,18 @@ func TestOverMQTTNoReadingIsLostWhileTheBrokerIsClosed(t *testing.T) {
 func TestOverMQTTARefusedKioskTriesOn(t *testing.T) {
 	t.Run("by the broker", func(t *testing.T) {
 		b := startBroker(t)
-		b.refuse.Store(true)
+		b.Refuse.Store(true)
 		counters := &Counters{}
-		runAgent(t, identity(t, b.authority, b.addr), counters)
+		runAgent(t, identity(t, b.Authority, b.Addr), counters)
 		eventually(t, "refused attempts", func() bool { return counters.Refused.Load() > 2 })
-		b.refuse.Store(false)
+		b.Refuse.Store(false)
 		b.await("join", protocol.ChannelJoin, atLeast(1))
 	})
 	t.Run("for its certificate", func(t *testing.T) {
 		b := startBroker(t)
 		counters := &Counters{}
-		stranger := identity(t, authority(t), b.addr)
-		stranger.TLS.RootCAs = b.authority.Pool()
+		stranger := identity(t, pkitest.Authority(t), b.Addr)
+		stranger.TLS.RootCAs = b.Authority.Pool()
 		runAgent(t, stranger, counters)
 		eventually(t, "refused attempts", func() bool { return counters.Refused.Load() > 2 })
 	})
@@ -359,8 +275,8 @@ func TestOverMQTTARefusedKioskTriesOn(t *testing.T) {
 // TestOverMQTTTheEndDoesNotWaitForADeadNetwork: nothing answers any more, and no connection breaks.
 func TestOverMQTTTheEndDoesNotWaitForADeadNetwork(t *testing.T) {
 	b := startBroker(t)
-	p := proxy.Start(t, b.addr)
-	stop := runAgent(t, identity(t, b.authority, p.Addr()), nil)
+	p := proxy.Start(t, b.Addr)
+	stop := runAgent(t, identity(t, b.Authority, p.Addr()), nil)
 	b.await("readings", protocol.ChannelTelemetry, atLeast(2))
 	p.Stall()
 	began := time.Now()

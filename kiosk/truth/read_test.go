@@ -97,6 +97,10 @@ func TestIntervals(t *testing.T) {
 		start(6, "K-2", "o", fault.SiteOutage), // the spawner was started anew
 		end(7, "K-1", "o", fault.SiteOutage),
 		start(8, "K-1", "a", fault.Crash), // again
+		start(9, "K-3", "d", fault.Drift),
+		end(10, "K-3", "d", fault.Drift),  // with the spawner
+		start(9, "K-3", "d", fault.Drift), // and the next one finds that it has gone on
+		end(12, "K-3", "d", fault.Drift),
 	})
 	want := []Interval{
 		{Serial: "K-1", Fault: fault.Crash, ID: "a", From: at(3), To: at(5)},
@@ -104,12 +108,13 @@ func TestIntervals(t *testing.T) {
 		{Serial: "K-1", Fault: fault.Crash, ID: "a", From: at(8)},
 		{Serial: "K-1", Fault: fault.SiteOutage, ID: "o", From: at(2), To: at(7)},
 		{Serial: "K-2", Fault: fault.SiteOutage, ID: "o", From: at(2)},
+		{Serial: "K-3", Fault: fault.Drift, ID: "d", From: at(9), To: at(12)},
 		{Serial: "K-9", Fault: fault.Drift, ID: "old", To: at(1)},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant\n%+v", got, want)
 	}
-	if i := want[0]; i.Contains(at(2)) || !i.Contains(at(3)) || i.Contains(at(5)) || !want[1].Contains(at(1000)) || !want[5].Contains(at(-100)) {
+	if i := want[0]; i.Contains(at(2)) || !i.Contains(at(3)) || i.Contains(at(5)) || !want[1].Contains(at(1000)) || !want[6].Contains(at(-100)) {
 		t.Error("Contains")
 	}
 	if Intervals(nil) != nil {

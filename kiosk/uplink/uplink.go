@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/proxy"
+
 	"kioskfleet/internal/netfault"
 )
 
@@ -29,7 +31,7 @@ func New() *Uplink { return &Uplink{way: netfault.NewWay()} }
 // Errors: those of the network, also while the uplink is down or the kiosk is dead; that of ctx.
 func (u *Uplink) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return u.way.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, addr)
+		return proxy.Dial(ctx, network, addr) // as a kiosk without an uplink does
 	})
 }
 
@@ -67,6 +69,19 @@ func (u *Uplink) Revive() { u.change(func() { u.off = false }) }
 
 // Close breaks all connections, also those that wait for the end of an outage, and makes Dial fail for good.
 func (u *Uplink) Close() { u.way.Close() }
+
+// Leave is Close for a kiosk that has ended: first it gives what was written, and is under way, the time to
+// arrive, now without delay. An outage lets nothing through. It takes limit at most.
+func (u *Uplink) Leave(limit time.Duration) {
+	u.Slow(0, 0)
+	u.mu.Lock()
+	down := u.down
+	u.mu.Unlock()
+	if !down {
+		u.way.Empty(limit)
+	}
+	u.way.Close()
+}
 
 // change changes the fields and brings the way into line with them.
 func (u *Uplink) change(f func()) {

@@ -48,6 +48,11 @@ func (a *Agenda) At(t time.Time, do func()) {
 	}
 }
 
+// AtLast is At for what comes last at t: what is due at t by then, and what that adds for t, is done before.
+func (a *Agenda) AtLast(t time.Time, do func()) {
+	a.At(t, func() { a.At(t, do) })
+}
+
 // Run does what is due until ctx ends.
 func (a *Agenda) Run(ctx context.Context) {
 	timer := time.NewTimer(0)

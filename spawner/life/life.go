@@ -4,10 +4,12 @@ package life
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
+	"kioskfleet/internal/hashed"
 	"kioskfleet/kiosk/agent"
 	"kioskfleet/kiosk/clock"
 	"kioskfleet/kiosk/device"
@@ -24,77 +26,90 @@ type Config struct {
 	Device device.Simulation
 	Clock  clock.Clock // the kiosk's time, without a skew
 	Agenda *Agenda
-	Truth  func(truth.Event) // is told what really happens; nil: nobody is
+	// Truth is told what really happens; nil: nobody is. A fault that is on when the life ends ends with
+	// it; one that has begun before the life begins is told with its own begin.
+	Truth func(truth.Event)
 }
 
 // Life is one simulated kiosk. Create it with New, drive it with Run.
 type Life struct {
-	cfg    Config
-	serial string
+	agent  agent.Config
+	plan   *fault.Plan // nil: no fault ever befalls it
+	clock  clock.Clock
+	agenda *Agenda
 	device *device.Simulated
-	uplink *uplink.Uplink // nil: no fault ever touches its connections
-	skewed *clock.Skewed  // nil: its clock is never wrong
+	uplink *uplink.Uplink // nil without a plan
+	skewed *clock.Skewed  // nil without a plan
 	power  chan struct{}  // holds a token when the power may have come back
+	record record
 
 	mu      sync.Mutex // guards the rest
 	active  []fault.Fault
-	fallen  map[string]bool         // ids of the faults that keep the agent from running just now
+	bad     []fault.Fault           // of the active ones, those of bad firmware that have taken effect
+	loops   []*loop                 // reboot loops that are on
+	silent  bool                    // packets vanish
 	down    bool                    // the agent does not run: crashed
+	fallen  bool                    // when the agent's program begins next, the machine has been started anew
+	over    bool                    // no fault begins or ends any more
 	stop    context.CancelCauseFunc // ends the agent's program; nil while it does not run
 	version string                  // of the agent's program; empty before its first start
 	updated time.Time               // when it got this version; zero: before this life
-	bad     map[string]fault.Fault  // the faults of bad firmware that have taken effect, by id
 }
 
-// horizon is how far ahead a life enters its faults into the agenda.
-const horizon = 6 * time.Hour
+const (
+	// horizon is how far ahead a life enters its faults into the agenda.
+	horizon = 6 * time.Hour
+	// leaving is how long the network may take for the last bytes of a life.
+	leaving = 200 * time.Millisecond
+)
 
 // New returns a life that has not begun.
 func New(cfg Config) *Life {
-	l := &Life{
-		cfg: cfg, serial: cfg.Agent.Identity.Serial, power: make(chan struct{}, 1),
-		fallen: map[string]bool{}, bad: map[string]fault.Fault{},
+	l := &Life{agent: cfg.Agent, clock: cfg.Clock, agenda: cfg.Agenda, power: make(chan struct{}, 1)}
+	l.record.serial, l.record.tell = cfg.Agent.Identity.Serial, cfg.Truth
+	cfg.Device.Observe = nil
+	if cfg.Truth != nil {
+		cfg.Device.Observe = l.record.event
 	}
-	l.cfg.Device.Observe = cfg.Truth
-	l.device = device.NewSimulated(l.cfg.Device)
-	l.cfg.Agent.Device = l.device
-	l.cfg.Agent.Clock = cfg.Clock
-	hooks := &l.cfg.Agent.Hooks
+	l.device = device.NewSimulated(cfg.Device)
+	l.agent.Device = l.device
+	l.agent.Clock = cfg.Clock
+	hooks := &l.agent.Hooks
 	hooks.Booted, hooks.Concluded = l.booted, l.concluded
+	hooks.Dial, hooks.Publish, hooks.Pretends = nil, nil, nil
 	if plan := cfg.Device.Faults; !plan.Empty() {
+		l.plan = plan
 		l.uplink = uplink.New()
 		l.skewed = clock.NewSkewed(cfg.Clock)
-		l.cfg.Agent.Clock = l.skewed
+		l.agent.Clock = l.skewed
 		hooks.Dial, hooks.Publish, hooks.Pretends = l.uplink.Dial, l.publish, l.pretends
 	}
 	return l
 }
 
-// Run lives until ctx ends; then the agent says goodbye. It returns early only with an error of the
-// agent that no restart mends.
+// Run lives until ctx ends; then the agent says goodbye, unless nobody could hear it. It returns early
+// only with an error of the agent that no restart mends. A life runs once.
 func (l *Life) Run(ctx context.Context) error {
-	if l.uplink != nil {
-		defer l.uplink.Close()
-	}
-	now := l.cfg.Clock.Now()
-	l.foresee(ctx, time.Time{}, now)
+	defer l.leave()
+	defer context.AfterFunc(ctx, l.halt)()
+	l.foreseeFirst()
 	for ctx.Err() == nil {
-		boot, stop := context.WithCancelCause(ctx)
-		if !l.begin(stop) {
-			stop(nil)
+		boot, end := context.WithCancelCause(context.WithoutCancel(ctx))
+		if !l.begin(end) {
+			end(nil)
 			select {
 			case <-ctx.Done():
 			case <-l.power:
-				l.device.Restart(l.cfg.Clock.Now())
 			}
 			continue
 		}
-		a, err := agent.New(l.cfg.Agent)
+		a, err := agent.New(l.agent)
 		if err == nil {
 			err = a.Run(boot)
 		}
-		crashed := l.end()
-		stop(nil)
+		crashed := errors.Is(context.Cause(boot), agent.ErrCrash)
+		end(nil)
+		l.end(crashed)
 		if !crashed {
 			return err
 		}
@@ -102,191 +117,96 @@ func (l *Life) Run(ctx context.Context) error {
 	return nil
 }
 
-// begin notes how to stop the agent, unless it may not run now.
-func (l *Life) begin(stop context.CancelCauseFunc) bool {
+// begin notes how to end the agent's program, unless it may not run now.
+func (l *Life) begin(end context.CancelCauseFunc) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.down {
+	if l.down || l.over {
+		l.fallen = true
 		return false
 	}
-	l.stop = stop
+	l.stop = end
 	return true
 }
 
-// end notes that the agent has ended and reports whether that was a crash.
-func (l *Life) end() (crashed bool) {
+// end notes that the agent's program has ended.
+func (l *Life) end(crashed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stop = nil
-	return l.down
+	l.fallen = crashed
+	if crashed && !l.over && l.version != "" {
+		l.device.Sample(l.clock.Now(), false) // nobody is served until it is back
+	}
 }
 
-// foresee enters the faults that begin in [from, now+horizon) into the agenda; with a zero from also
-// those that have begun before.
-func (l *Life) foresee(ctx context.Context, from, now time.Time) {
-	if ctx.Err() != nil || l.cfg.Device.Faults.Empty() {
-		return
-	}
-	until := now.Add(horizon)
-	since := from
-	if since.IsZero() {
-		since = now
-	}
-	for _, f := range l.cfg.Device.Faults.During(since, until) {
-		if spec, ok := fault.Lookup(f.Kind); !ok || spec.Layer == fault.LayerDevice || f.From.Before(from) {
-			continue
-		}
-		l.cfg.Agenda.At(f.From, func() { l.strike(f) })
-		if !f.To.IsZero() {
-			l.cfg.Agenda.At(f.To, func() { l.mend(f) })
-		}
-	}
-	l.cfg.Agenda.At(until, func() { l.foresee(ctx, until, until) })
-}
-
-// strike lets a fault begin.
-func (l *Life) strike(f fault.Fault) {
+// halt ends the agent's program for good: with a goodbye, or at once if the network takes none. What the
+// agent has to say is in its outbox then.
+func (l *Life) halt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active = append(l.active, f)
-	if f.Kind == fault.BadFirmware {
-		l.infect(f.From) // it is told when it takes effect
+	l.over = true
+	if l.stop == nil {
 		return
 	}
-	l.tell(truth.FaultStart, f, f.From)
-	switch f.Kind {
-	case fault.RebootLoop:
-		l.fall(f, f.From)
-	case fault.Flapping:
-		l.flap(f, f.From)
-	}
-	l.apply()
-}
-
-// mend lets a fault end.
-func (l *Life) mend(f fault.Fault) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.active = slices.DeleteFunc(l.active, func(other fault.Fault) bool { return other.ID == f.ID })
-	if f.Kind == fault.BadFirmware {
-		l.infect(f.To)
-	} else {
-		l.tell(truth.FaultEnd, f, f.To)
-	}
-	delete(l.fallen, f.ID)
-	l.apply()
-}
-
-// there reports whether a fault is active; for bad firmware, whether it has taken effect.
-func (l *Life) there(f fault.Fault) bool {
-	if f.Kind == fault.BadFirmware {
-		_, ok := l.bad[f.ID]
-		return ok
-	}
-	_, ok := l.find(f.ID)
-	return ok
-}
-
-// find returns the active fault of that id.
-func (l *Life) find(id string) (fault.Fault, bool) {
-	i := slices.IndexFunc(l.active, func(f fault.Fault) bool { return f.ID == id })
-	if i < 0 {
-		return fault.Fault{}, false
-	}
-	return l.active[i], true
-}
-
-// fall lets the agent crash at once, come back after a while and fall again.
-func (l *Life) fall(f fault.Fault, at time.Time) {
-	l.fallen[f.ID] = true
-	l.apply()
-	l.cfg.Agenda.At(at.Add(f.Params.Duration("down")), func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.fallen, f.ID)
-		l.apply()
-	})
-	l.fallLater(f, at.Add(f.Params.Duration("every")))
-}
-
-func (l *Life) fallLater(f fault.Fault, at time.Time) {
-	l.cfg.Agenda.At(at, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.there(f) {
-			l.fall(f, at)
-		}
-	})
-}
-
-// flap cuts the connection now and again.
-func (l *Life) flap(f fault.Fault, at time.Time) {
-	l.uplink.Cut()
-	next := at.Add(f.Params.Duration("every"))
-	l.cfg.Agenda.At(next, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.there(f) {
-			l.flap(f, next)
-		}
-	})
-}
-
-// apply makes the network, the clock and the agent be as the active faults want them.
-func (l *Life) apply() {
-	var delay, skew time.Duration
-	var bytesPerSecond int
-	down := len(l.fallen) > 0
-	out, silent := false, true
-	for _, f := range l.active {
-		switch f.Kind {
-		case fault.Crash:
-			down = true
-		case fault.SlowNetwork:
-			delay = max(delay, f.Params.Duration("delay"))
-			if rate := int(f.Params.Number("bytes_per_second")); rate > 0 && (bytesPerSecond == 0 || rate < bytesPerSecond) {
-				bytesPerSecond = rate
-			}
-		case fault.SiteOutage:
-			out = true
-			silent = silent && f.Params.Text("how") == fault.OutageSilent
-		case fault.ClockSkew:
-			skew += f.Params.Duration("by")
-		}
-	}
-	l.skewed.Set(skew)
-	l.uplink.Slow(delay, bytesPerSecond)
-	if out {
-		l.uplink.Down(silent)
-	} else {
-		l.uplink.Up()
-	}
-	switch {
-	case down && !l.down:
-		l.down = true
+	if l.silent {
 		l.uplink.Kill()
-		if l.stop != nil {
-			l.stop(agent.ErrCrash)
-		}
-	case !down && l.down:
-		l.down = false
-		l.uplink.Revive()
-		select {
-		case l.power <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// tell writes the begin or end of a fault into the truth log.
-func (l *Life) tell(what truth.Kind, f fault.Fault, at time.Time) {
-	l.event(truth.Event{Time: at, Event: what, ID: f.ID, Fault: f.Kind, Params: f.Params})
-}
-
-func (l *Life) event(e truth.Event) {
-	if l.cfg.Truth == nil {
+		l.stop(agent.ErrCrash)
 		return
 	}
-	e.Serial = l.serial
-	l.cfg.Truth(e)
+	if l.uplink != nil {
+		l.uplink.Slow(0, 0) // or the goodbye would take longer than anybody waits
+	}
+	l.stop(context.Canceled)
+}
+
+// leave is the end of the life.
+func (l *Life) leave() {
+	if l.uplink != nil {
+		l.uplink.Leave(leaving)
+	}
+	now := l.clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	for _, f := range slices.Clone(l.active) { // the agenda may be late
+		if !f.To.IsZero() && !f.To.After(now) {
+			l.cease(f)
+		}
+	}
+	l.record.close(now)
+}
+
+// foreseeFirst lets the faults begin that are there already, and enters those to come into the agenda.
+func (l *Life) foreseeFirst() {
+	if l.plan == nil {
+		return
+	}
+	now := l.clock.Now()
+	for _, f := range l.plan.During(now, now.Add(1)) {
+		l.strike(f)
+	}
+	// Lives that begin together ask their plans at different times from then on.
+	first := time.Duration((0.5 + hashed.Uniform(hashed.Of(hashed.Text("foresee"), hashed.Text(l.record.serial)))/2) * float64(horizon))
+	l.foresee(now.Add(1), now.Add(first))
+}
+
+// foresee enters the faults that begin in [from, until) into the agenda, and itself for those that follow.
+func (l *Life) foresee(from, until time.Time) {
+	for _, f := range l.plan.During(from, until) {
+		if spec, ok := fault.Lookup(f.Kind); ok && spec.Layer != fault.LayerDevice && !f.From.Before(from) {
+			l.agenda.At(f.From, func() { l.strike(f) })
+		}
+	}
+	l.agenda.At(until, func() {
+		if !l.isOver() {
+			l.foresee(until, until.Add(horizon))
+		}
+	})
+}
+
+func (l *Life) isOver() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"kioskfleet/internal/hashed"
@@ -16,8 +17,8 @@ import (
 
 // booted is the agent's hook.
 func (l *Life) booted(bootID, version string) {
-	now := l.cfg.Clock.Now()
-	l.event(truth.Event{Time: now, Event: truth.Boot, Boot: &truth.BootEvent{ID: bootID, Version: version}})
+	now := l.clock.Now()
+	l.record.event(truth.Event{Time: now, Event: truth.Boot, Boot: &truth.BootEvent{ID: bootID, Version: version}})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.version == "" {
@@ -26,12 +27,16 @@ func (l *Life) booted(bootID, version string) {
 		l.device.Updated(time.Time{}, version)
 		l.infect(now)
 	}
+	if l.fallen {
+		l.fallen = false
+		l.device.Restart(now)
+	}
 }
 
 // concluded is the agent's hook.
 func (l *Life) concluded(cmd protocol.Command, ack protocol.Ack, executed bool) {
-	now := l.cfg.Clock.Now()
-	l.event(truth.Event{Time: now, Event: truth.Command, Command: &truth.CommandEvent{
+	now := l.clock.Now()
+	l.record.event(truth.Event{Time: now, Event: truth.Command, Command: &truth.CommandEvent{
 		ID: cmd.ID, Name: string(cmd.Name), Params: cmd.Params, Status: string(ack.Status), Executed: executed, Error: ack.Error,
 	}})
 	var result struct {
@@ -73,7 +78,7 @@ func (l *Life) publish(_ context.Context, ch protocol.Channel, payload []byte) [
 				payload = payload[:len(payload)/2]
 			}
 		case fault.SerialMismatch:
-			payload = bytes.ReplaceAll(payload, serialField(l.serial), serialField(f.Params.Text("serial")))
+			payload = bytes.ReplaceAll(payload, serialField(l.record.serial), serialField(f.Params.Text("serial")))
 		}
 	}
 	return payload
@@ -90,28 +95,27 @@ func serialField(serial string) []byte {
 
 // infect lets the bad firmware of active faults take effect, or lose it.
 func (l *Life) infect(now time.Time) {
-	if l.uplink == nil {
-		return // no fault ever befalls this kiosk
-	}
-	for id, f := range l.bad {
-		if _, active := l.find(id); !active || !l.isBad(f) {
-			delete(l.bad, id)
-			delete(l.fallen, id)
+	for _, f := range slices.Clone(l.bad) {
+		if !has(l.active, f.ID) || !l.isBad(f) {
+			l.bad = without(l.bad, f.ID)
+			l.endLoop(f.ID)
 			l.tell(truth.FaultEnd, f, now)
 		}
 	}
 	for _, f := range l.active {
-		if _, already := l.bad[f.ID]; f.Kind != fault.BadFirmware || already || !l.isBad(f) {
+		if f.Kind != fault.BadFirmware || has(l.bad, f.ID) || !l.isBad(f) {
 			continue
 		}
-		l.bad[f.ID] = f
+		l.bad = append(l.bad, f)
 		l.tell(truth.FaultStart, f, now)
 		if f.Params.Text("effect") == fault.EffectRebootLoop {
 			// It runs a while before it falls over: long enough to say that the update succeeded.
-			l.fallLater(f, now.Add(f.Params.Duration("every")-f.Params.Duration("down")))
+			l.fallLater(l.newLoop(f), now)
 		}
 	}
-	l.apply()
+	if l.plan != nil {
+		l.apply()
+	}
 }
 
 // isBad reports whether the agent's version is one that the fault makes bad.

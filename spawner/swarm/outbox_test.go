@@ -22,7 +22,7 @@ func outboxOf(t *testing.T, dataDir string) *outbox.Log {
 
 func TestWhatASwarmCouldNotSendIsInItsOutbox(t *testing.T) {
 	w := newWorld(t)
-	w.broker = "mqtts://127.0.0.1:1" // nobody is there
+	w.urls = []string{"mqtts://127.0.0.1:1"} // nobody is there
 	dir := t.TempDir()
 	cfg := w.config(5, dir)
 	cfg.MaxReadings = 5 * minReadingsOfOne

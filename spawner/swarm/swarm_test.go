@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -15,23 +14,20 @@ import (
 	"testing"
 	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
-
 	"kioskfleet/internal/mqttclient"
 	"kioskfleet/internal/pki"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/testkit/mqttbroker"
 	"kioskfleet/kiosk/enroll"
 	"kioskfleet/spawner/roster"
 )
 
 // world is a platform as the spawner sees it: an API and a broker.
 type world struct {
-	t         *testing.T
-	authority *pki.Authority
-	api       *httptest.Server
-	broker    string
+	t    *testing.T
+	hub  *mqttbroker.Broker
+	api  *httptest.Server
+	urls []string // of brokers, for kiosks
 
 	mu         sync.Mutex
 	refuse     int            // status of all enrolments; 0: they succeed
@@ -39,67 +35,24 @@ type world struct {
 	registered []registration // in the order they came
 	bearer     string
 	enrolled   map[string]bool
-	last       map[string]string // the newest message of each topic
-	readings   map[string]int    // by serial
 }
-
-// openDoor lets every client in that TLS has let in.
-type openDoor struct{ mqtt.HookBase }
-
-func (*openDoor) ID() string { return "open-door" }
-func (*openDoor) Provides(b byte) bool {
-	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck
-}
-func (*openDoor) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
-func (*openDoor) OnACLCheck(*mqtt.Client, string, bool) bool              { return true }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	a, err := pki.OpenAuthority(t.TempDir(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, authority: a, enrolled: map[string]bool{}, last: map[string]string{}, readings: map[string]int{}}
-	cert, err := a.ServerCertificate(t.TempDir(), []string{"127.0.0.1"}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := mqtt.New(&mqtt.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
-	if err := s.AddHook(&openDoor{}, nil); err != nil {
-		t.Fatal(err)
-	}
-	l := listeners.NewTCP(listeners.Config{ID: "kiosks", Address: "127.0.0.1:0", TLSConfig: &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.Pool(),
-	}})
-	if err := s.AddListener(l); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Subscribe("kiosks/#", 1, w.received); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Serve(); err != nil {
-		t.Fatal(err)
-	}
-	w.broker = "mqtts://" + l.Address()
+	w := &world{t: t, hub: mqttbroker.Start(t), enrolled: map[string]bool{}}
+	w.urls = []string{w.hub.URL()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+protocol.EnrollPath, w.enroll)
 	mux.HandleFunc("POST "+kiosksPath, w.register)
 	w.api = httptest.NewServer(mux)
-	t.Cleanup(func() {
-		w.api.Close()
-		_ = s.Close()
-	})
+	t.Cleanup(w.api.Close)
 	return w
 }
 
-func (w *world) received(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.last[pk.TopicName] = string(pk.Payload)
-	if serial, ch, ok := protocol.ParseTopic(pk.TopicName); ok && ch == protocol.ChannelTelemetry {
-		w.readings[serial]++
-	}
+// last decodes the newest message of a kiosk on a channel and reports whether there is one.
+func (w *world) last(serial string, ch protocol.Channel, out any) bool {
+	messages := w.hub.Messages(serial, ch)
+	return len(messages) > 0 && json.Unmarshal(messages[len(messages)-1].Payload, out) == nil
 }
 
 func (w *world) enroll(rw http.ResponseWriter, r *http.Request) {
@@ -119,14 +72,14 @@ func (w *world) enroll(rw http.ResponseWriter, r *http.Request) {
 		w.t.Error(err)
 		return
 	}
-	cert, err := w.authority.SignKiosk(csr, req.Serial, 0, time.Hour, time.Now())
+	cert, err := w.hub.Authority.SignKiosk(csr, req.Serial, 0, time.Hour, time.Now())
 	if err != nil {
 		w.t.Error(err)
 		return
 	}
 	w.enrolled[req.Serial] = true
 	_ = json.NewEncoder(rw).Encode(protocol.EnrollResponse{
-		Certificate: string(pki.EncodeCertificate(cert)), Chain: string(w.authority.PEM()), Brokers: []string{w.broker},
+		Certificate: string(pki.EncodeCertificate(cert)), Chain: string(w.hub.Authority.PEM()), Brokers: w.urls,
 	})
 }
 
@@ -150,16 +103,7 @@ func (w *world) register(rw http.ResponseWriter, r *http.Request) {
 }
 
 func (w *world) tokens() enroll.Tokens {
-	return enroll.Tokens{Text: protocol.EnrollmentToken{ID: "t", Secret: "s", CA: w.authority.Fingerprint()}.String()}
-}
-
-// locked reads the world's books.
-func (w *world) locked(look func() bool) func() bool {
-	return func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return look()
-	}
+	return enroll.Tokens{Text: protocol.EnrollmentToken{ID: "t", Secret: "s", CA: w.hub.Authority.Fingerprint()}.String()}
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -211,14 +155,14 @@ func TestASwarmEnrolsReportsAndSaysGoodbye(t *testing.T) {
 	dir := t.TempDir()
 	cfg := w.config(10, dir)
 	stop := run(t, cfg)
-	eventually(t, "three readings of each kiosk", w.locked(func() bool {
+	eventually(t, "three readings of each kiosk", func() bool {
 		for i := range 10 {
-			if w.readings[fmt.Sprintf("SIM-KIOSK-%03d", i+1)] < 3 {
+			if len(w.hub.Messages(fmt.Sprintf("SIM-KIOSK-%03d", i+1), protocol.ChannelTelemetry)) < 3 {
 				return false
 			}
 		}
 		return true
-	}))
+	})
 	if n := cfg.Counters.Totals().Connected; n != 10 {
 		t.Errorf("%d connected", n)
 	}
@@ -226,25 +170,23 @@ func TestASwarmEnrolsReportsAndSaysGoodbye(t *testing.T) {
 		t.Error(err)
 	}
 	// The broker acknowledges a bye before it passes it on.
-	eventually(t, "ten byes", w.locked(func() bool {
+	eventually(t, "ten byes", func() bool {
 		byes := 0
-		for topic := range w.last {
-			if _, ch, _ := protocol.ParseTopic(topic); ch == protocol.ChannelBye {
-				byes++
-			}
+		for i := range 10 {
+			byes += len(w.hub.Messages(fmt.Sprintf("SIM-KIOSK-%03d", i+1), protocol.ChannelBye))
 		}
 		return byes == 10
-	}))
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range 10 {
 		serial := fmt.Sprintf("SIM-KIOSK-%03d", i+1)
 		var bye protocol.Bye
 		var join protocol.Join
-		if json.Unmarshal([]byte(w.last[protocol.Topic(serial, protocol.ChannelBye)]), &bye) != nil || bye.Reason != protocol.ByeStopped {
+		if !w.last(serial, protocol.ChannelBye, &bye) || bye.Reason != protocol.ByeStopped {
 			t.Errorf("%s: bye = %+v", serial, bye)
 		}
-		if json.Unmarshal([]byte(w.last[protocol.Topic(serial, protocol.ChannelJoin)]), &join) != nil || join.Session != bye.Session {
+		if !w.last(serial, protocol.ChannelJoin, &join) || join.Session != bye.Session {
 			t.Errorf("%s: join = %+v, bye = %+v", serial, join, bye)
 		}
 		info, err := os.Stat(filepath.Join(dir, "spawner", serial, "key.pem"))
