@@ -129,7 +129,7 @@ var (
 	anyGauge  = Param{Name: "metric", Type: TypeMetric, Default: "hardware.cpu_temp", Text: "the metric of the sensor"}
 	perHour   = Param{Name: "per_hour", Type: TypeNumber, Unit: "% an hour", Min: 0.1, Max: 1000, Text: "how fast"}
 	rebooting = []Param{
-		{Name: "every", Type: TypeDuration, Default: Duration(2 * time.Minute), Min: 1, Max: 86400, Text: "time from start to end"},
+		{Name: "every", Type: TypeDuration, Default: Duration(2 * time.Minute), Min: 1, Max: 86400, Text: "how long it runs until it ends"},
 		{Name: "down", Type: TypeDuration, Default: Duration(20 * time.Second), Min: 0.1, Max: 3600, Text: "time until it starts again"},
 	}
 )

@@ -200,13 +200,14 @@ func (l *Life) find(id string) (fault.Fault, bool) {
 func (l *Life) fall(f fault.Fault, at time.Time) {
 	l.fallen[f.ID] = true
 	l.apply()
-	l.cfg.Agenda.At(at.Add(f.Params.Duration("down")), func() {
+	again := at.Add(f.Params.Duration("down"))
+	l.cfg.Agenda.At(again, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.fallen, f.ID)
 		l.apply()
 	})
-	l.fallLater(f, at.Add(f.Params.Duration("every")))
+	l.fallLater(f, again.Add(f.Params.Duration("every")))
 }
 
 func (l *Life) fallLater(f fault.Fault, at time.Time) {

@@ -108,7 +108,7 @@ func (l *Life) infect(now time.Time) {
 		l.tell(truth.FaultStart, f, now)
 		if f.Params.Text("effect") == fault.EffectRebootLoop {
 			// It runs a while before it falls over: long enough to say that the update succeeded.
-			l.fallLater(f, now.Add(f.Params.Duration("every")-f.Params.Duration("down")))
+			l.fallLater(f, now.Add(f.Params.Duration("every")))
 		}
 	}
 	l.apply()
