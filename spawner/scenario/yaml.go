@@ -153,7 +153,7 @@ func (p *parser) list(n *yaml.Node, what string, limit int, item func(*yaml.Node
 	case n.Kind != yaml.SequenceNode:
 		p.fail(placeOf(n), "%s: want a list", what)
 	case len(n.Content) == 0:
-		p.fail(placeOf(n), "%s: the list is empty; leave it out", what)
+		p.fail(placeOf(n), "%s: the list is empty", what)
 	case len(n.Content) > limit:
 		p.fail(placeOf(n), "%s: %d items, at most %d are allowed", what, len(n.Content), limit)
 	default:
