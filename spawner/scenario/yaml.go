@@ -88,6 +88,9 @@ func (p *parser) syntax(err error) {
 	if m := yamlError.FindStringSubmatch(text); m != nil {
 		at.line, _ = strconv.Atoi(m[1]) // 0 if it names none
 		text = text[len(m[0]):]
+		if at.line > 0 {
+			text += " (here or one line off)" // its marks are
+		}
 	}
 	p.fail(at, "not YAML: %s", text)
 }
