@@ -183,17 +183,11 @@ func (l *Life) there(f fault.Fault) bool {
 		_, ok := l.bad[f.ID]
 		return ok
 	}
-	_, ok := l.find(f.ID)
-	return ok
+	return l.isActive(f.ID)
 }
 
-// find returns the active fault of that id.
-func (l *Life) find(id string) (fault.Fault, bool) {
-	i := slices.IndexFunc(l.active, func(f fault.Fault) bool { return f.ID == id })
-	if i < 0 {
-		return fault.Fault{}, false
-	}
-	return l.active[i], true
+func (l *Life) isActive(id string) bool {
+	return slices.ContainsFunc(l.active, func(f fault.Fault) bool { return f.ID == id })
 }
 
 // fall lets the agent crash at once, come back after a while and fall again.

@@ -94,7 +94,7 @@ func (l *Life) infect(now time.Time) {
 		return // no fault ever befalls this kiosk
 	}
 	for id, f := range l.bad {
-		if _, active := l.find(id); !active || !l.isBad(f) {
+		if !l.isActive(id) || !l.isBad(f) {
 			delete(l.bad, id)
 			delete(l.fallen, id)
 			l.tell(truth.FaultEnd, f, now)
