@@ -45,7 +45,7 @@ type Config struct {
 		MaxReadings int          `key:"max_readings" usage:"readings kept while the broker is away, of all kiosks together"`
 		MaxSize     config.Bytes `key:"max_size" usage:"size of these readings"`
 	} `key:"outbox"`
-	Seed     uint64 `key:"seed" usage:"of everything that comes by chance; another seed is another fleet's life"`
+	Seed     uint64 `key:"seed" usage:"of everything that comes by chance; another seed is another fleet's life; 0: that of the scenario, if there is one"`
 	Scenario string `key:"scenario" usage:"file that says what befalls the kiosks and when; the spawner ends with it"`
 	Faults   string `key:"faults" usage:"faults that come by chance without a scenario: none (but wear), ordinary or chaotic"`
 	Truth    Truth  `key:"truth"`
@@ -146,6 +146,9 @@ func (c *Config) validateLife() (faults []error) {
 	if c.Truth.MaxSize < minTruthSize {
 		wrong("truth.max_size", "%s is less than %s", c.Truth.MaxSize, config.Bytes(minTruthSize))
 	}
+	if c.Scenario != "" && c.Faults != fault.ProfileOrdinary {
+		wrong("faults", "a scenario says itself what comes by chance, by its key chance: leave it out")
+	}
 	ago, scale := c.StartAgo, c.TimeScale
 	switch {
 	case !(scale >= 1) || math.IsInf(scale, 1):
@@ -206,6 +209,9 @@ func (c *Config) cast() (*cast, error) {
 	if span := s.Length(); c.TimeScale > 1 && span > maxAgo {
 		return nil, fmt.Errorf("time_scale: the scenario lasts %s and would begin about as long ago; the platform takes readings of the last %s: use spawner history, whose load can shift them", span, maxAgo)
 	}
+	if c.Seed != 0 {
+		s.Seed = c.Seed
+	}
 	all, err := s.Roster(c.SerialPrefix, given)
 	if err != nil {
 		return nil, err
@@ -216,7 +222,10 @@ func (c *Config) cast() (*cast, error) {
 			return nil, fmt.Errorf("first: the scenario has %d kiosks, there is no number %d", len(all), c.First)
 		}
 		out.kiosks = all[c.First-1:]
-		if c.Count > 0 && c.Count < len(out.kiosks) {
+		if c.Count > len(out.kiosks) {
+			return nil, fmt.Errorf("count: the scenario has %d kiosks, there is no number %d", len(all), c.First+c.Count-1)
+		}
+		if c.Count > 0 {
 			out.kiosks = out.kiosks[:c.Count]
 		}
 		out.kiosks = slices.Clone(out.kiosks)

@@ -56,8 +56,10 @@ func readScenario(s *history.Spawner, file string, given []roster.Kiosk) (*histo
 		return nil, err
 	}
 	return &history.Scenario{
-		Name: sc.Name, Seed: sc.Seed, Start: sc.Start, Length: sc.Length(), Kiosks: kiosks,
-		Fate: func(start time.Time) func(roster.Kiosk) (*fault.Plan, []device.Condition) {
+		Name: sc.Name, Seed: sc.Seed, Start: sc.Start, Length: sc.Length(), Kiosks: kiosks, Fleets: sc.HasFleets(),
+		Fate: func(start time.Time, seed uint64) func(roster.Kiosk) (*fault.Plan, []device.Condition) {
+			sc := *sc
+			sc.Seed = seed
 			return sc.At(start, kiosks).Fate
 		},
 	}, nil

@@ -51,12 +51,14 @@ type lattice struct {
 	a, b float32
 }
 
-// at returns smooth noise of mean 0 and variance 1: independent normal values, one for each multiple of
-// tau, with a smooth way from each to the next. It is a function of seed, tau and t alone, unlike a
-// random walk, which depends on where it has been.
+// at returns smooth noise of mean 0 and variance 1: independent normal values, one in each tau, with a
+// smooth way from each to the next. It is a function of seed, tau and t alone, unlike a random walk, which
+// depends on where it has been. Each seed has its own moments for the values, at which the noise stands
+// still: otherwise all would do so together, at midnight say.
 //
 // Source: K. Perlin, An Image Synthesizer, 1985 (value noise), here with the variance kept constant.
 func (l *lattice) at(seed uint64, tau, t instant) float64 {
+	t += instant(seed % uint64(tau))
 	cell := int64(t/tau) + 1
 	if l.cell != cell {
 		if l.cell == cell-1 && l.cell > 0 {

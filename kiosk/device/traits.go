@@ -82,8 +82,8 @@ func traitsOf(seed uint64, site climate) traits {
 		paper:        int(between(9, 500, 1100)),
 		ink:          int(between(10, 700, 1500)),
 		cash:         int(between(11, 110, 240)),
-		// Staff come in the quieter hours of the day, at full quarters of an hour, and not on Sundays.
-		service:        9*hour + instant(between(12, 0, 28))*15*minute,
+		// Staff come in the quieter hours of the day, and not on Sundays.
+		service:        9*hour + instant(between(12, 0, 7*60))*minute,
 		serviceWeekday: time.Weekday(between(13, 1, 7)),
 		job:            hour + instant(between(14, 0, 210))*minute,
 	}

@@ -25,9 +25,10 @@ const (
 	troubles
 )
 
-// known are the troubles that a truth log has a name for.
-var known = [troubles]fault.Kind{
-	jam: fault.PaperJam, paperOut: fault.OutOfPaper, cashBoxFull: fault.CashFull, readerError: fault.ReaderDead,
+// kinds are what a truth log calls them.
+var kinds = [troubles]fault.Kind{
+	jam: fault.PaperJam, paperOut: fault.OutOfPaper, cashBoxFull: fault.CashFull,
+	readerError: fault.ReaderDead, acceptorError: fault.AcceptorError, printerLost: fault.PrinterLost,
 }
 
 // How likely things fail at each use; a kiosk has a trouble every other day or so.
@@ -142,8 +143,8 @@ func (s *Simulated) fix(kind trouble, t instant) {
 
 // tellTrouble tells that a trouble began or ended at t. Its ID is made from its begin.
 func (s *Simulated) tellTrouble(kind trouble, event truth.Kind, t instant) {
-	if s.observing && known[kind] != "" {
-		id := s.sim.Serial + "/wear/" + string(known[kind]) + "/" + strconv.FormatInt(int64(s.troubles[kind])/1e6, 10)
-		s.sim.Observe(truth.Event{Time: t.time(), Serial: s.sim.Serial, Event: event, ID: id, Fault: known[kind]})
+	if s.observing {
+		id := s.sim.Serial + "/wear/" + string(kinds[kind]) + "/" + strconv.FormatInt(int64(s.troubles[kind])/1e6, 10)
+		s.sim.Observe(truth.Event{Time: t.time(), Serial: s.sim.Serial, Event: event, ID: id, Fault: kinds[kind]})
 	}
 }

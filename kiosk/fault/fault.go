@@ -47,6 +47,12 @@ const (
 	SerialMismatch   Kind = "serial_mismatch"
 )
 
+// What only wear brings about. No plan has it, and neither Specs nor Lookup; the truth log names it.
+const (
+	AcceptorError Kind = "acceptor_error" // the cash acceptor reports an error
+	PrinterLost   Kind = "printer_lost"   // the printer's cable or driver has failed
+)
+
 // Layer is the part of a simulated kiosk that a fault befalls.
 type Layer string
 
@@ -129,7 +135,7 @@ var (
 	anyGauge  = Param{Name: "metric", Type: TypeMetric, Default: "hardware.cpu_temp", Text: "the metric of the sensor"}
 	perHour   = Param{Name: "per_hour", Type: TypeNumber, Unit: "% an hour", Min: 0.1, Max: 1000, Text: "how fast"}
 	rebooting = []Param{
-		{Name: "every", Type: TypeDuration, Default: Duration(2 * time.Minute), Min: 1, Max: 86400, Text: "time from start to end"},
+		{Name: "every", Type: TypeDuration, Default: Duration(2 * time.Minute), Min: 1, Max: 86400, Text: "how long it runs until it ends"},
 		{Name: "down", Type: TypeDuration, Default: Duration(20 * time.Second), Min: 0.1, Max: 3600, Text: "time until it starts again"},
 	}
 )
@@ -300,7 +306,7 @@ func (p Param) parse(text string) (any, error) {
 		return Duration(v), nil
 	case TypeMetric:
 		if m, ok := protocol.LookupMetric(text); !ok || m.Kind != protocol.KindGauge {
-			return nil, fmt.Errorf("%q is not a metric that simulated kiosks measure, such as %v", text, p.Default)
+			return nil, fmt.Errorf("%q is not a metric that simulated kiosks measure: %s", text, strings.Join(gauges(), ", "))
 		}
 	case TypeWord:
 		if text != p.Default && !slices.Contains(p.Words, text) {
@@ -318,5 +324,16 @@ func (p Param) parse(text string) (any, error) {
 }
 
 const maxText = 64
+
+// gauges returns the names of the metrics that are numbers.
+func gauges() []string {
+	var names []string
+	for _, m := range protocol.Metrics() {
+		if m.Kind == protocol.KindGauge {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -97,7 +97,7 @@ func TestCompleteSaysWhatIsWrong(t *testing.T) {
 		}},
 		"number": {Overheating, map[string]string{"by": "0"}, []string{`by: "0" is not a number from 1 to 100`}},
 		"word":   {SiteOutage, map[string]string{"how": "slow"}, []string{`how: "slow" is none of silent, cut`}},
-		"metric": {Drift, map[string]string{"metric": "cpu"}, []string{"such as hardware.cpu_temp"}},
+		"metric": {Drift, map[string]string{"metric": "cpu"}, []string{"measure: environmental.temperature, ", ", hardware.cpu_temp, "}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -39,8 +39,9 @@ type Scenario struct {
 	Start  time.Time // zero: it does not say
 	Length time.Duration
 	Kiosks []roster.Kiosk
-	// Fate returns what befalls the kiosks when it begins at start; see Config.
-	Fate func(start time.Time) func(roster.Kiosk) (*fault.Plan, []device.Condition)
+	Fleets bool // the kiosks are its own, not those given
+	// Fate returns what befalls the kiosks when it begins at start, with that seed; see Config.
+	Fate func(start time.Time, seed uint64) func(roster.Kiosk) (*fault.Plan, []device.Condition)
 }
 
 // ScenarioReader reads a scenario file; given are the kiosks of one that names none.
@@ -63,14 +64,13 @@ and the truth about them to files. The same arguments and start give the same fi
 	f.IntVar(&o.kiosks, "kiosks", 10, "how many kiosks")
 	f.StringVar(&o.start, "start", "", "first moment, such as 2026-03-01T00:00:00Z; empty: so that it ends with the last midnight, UTC")
 	f.DurationVar(&o.cfg.Interval, "interval", defaultInterval, "time between readings")
-	f.Uint64Var(&o.cfg.Seed, "seed", 0, "another seed is another fleet's life; 0: that of the swarm by default")
+	f.Uint64Var(&o.cfg.Seed, "seed", 0, "another seed is another fleet's life (default 0, that of the swarm, or the scenario's)")
 	f.StringVar(&o.cfg.Faults, "faults", fault.ProfileNone, "faults that come by chance: none, ordinary or chaotic")
 	f.StringVar(&o.cfg.Format, "format", JSONLines, "jsonl (as kiosks send them) or csv (a column per metric, for analysis)")
 	f.StringVar(&o.cfg.Compress, "compress", Zstd, "zstd or none")
 	f.BoolVar(&o.cfg.Force, "force", false, "write over the history in the folder")
 	if scenario != nil {
 		f.StringVar(&o.scenario, "scenario", "", "scenario file, YAML; it says what befalls whom, and how long, from when and with which seed if no flag does")
-		cmd.MarkFlagsMutuallyExclusive("faults", "scenario")
 	}
 	_ = cmd.MarkFlagRequired("out") // the flag exists
 	cmd.AddCommand(loadCommand(load))
@@ -140,9 +140,15 @@ func (o *options) fill(cfg *Config, s *Spawner, given func(flag string) bool) er
 		cfg.Start, err = startOf(o.start, cfg.Days, time.Now())
 		return err
 	}
+	if given("faults") {
+		return errors.New("--faults: a scenario says itself what comes by chance, by its key chance: leave it out")
+	}
 	sc, err := o.readScenario(s, o.scenario, kiosks)
 	if err != nil {
 		return fmt.Errorf("--scenario: %w", err)
+	}
+	if sc.Fleets && given("kiosks") {
+		return fmt.Errorf("--kiosks: the scenario says itself who takes part, in its fleets: leave it out")
 	}
 	if !given("days") {
 		cfg.Days = int(max((sc.Length+day-1)/day, 1))
@@ -156,7 +162,7 @@ func (o *options) fill(cfg *Config, s *Spawner, given func(flag string) bool) er
 			return err
 		}
 	}
-	cfg.Scenario, cfg.Faults, cfg.Kiosks, cfg.Fate = sc.Name, "", sc.Kiosks, sc.Fate(cfg.Start)
+	cfg.Scenario, cfg.Faults, cfg.Kiosks, cfg.Fate = sc.Name, "", sc.Kiosks, sc.Fate(cfg.Start, cfg.Seed)
 	return nil
 }
 
@@ -179,7 +185,12 @@ func loadCommand(load Loader) *cobra.Command {
 		Use: "load DIR", Short: "Load a history into a running platform, as kiosks send it",
 		Long: `load lets each kiosk of a history register, enrol and connect like any other, and publish its readings. When
 it is interrupted, the next run goes on where it stopped.`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("want the folder of one history, not %d: spawner history load DIR", len(args))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := load(cmd)
 			if err != nil {

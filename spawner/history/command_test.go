@@ -59,13 +59,15 @@ func TestTheCommandWritesAHistory(t *testing.T) {
 }
 
 func TestAScenarioSaysWhatNoFlagSays(t *testing.T) {
+	var drawnBy uint64
 	reader := func(_ *Spawner, file string, given []roster.Kiosk) (*Scenario, error) {
 		if file != "quiet.yaml" || len(given) != 10 {
 			t.Errorf("read %s with %d kiosks", file, len(given))
 		}
 		return &Scenario{
-			Name: "quiet", Seed: 5, Start: begin, Length: 30 * time.Hour, Kiosks: roster.Plan(nil, "LOBBY-", 3),
-			Fate: func(start time.Time) func(roster.Kiosk) (*fault.Plan, []device.Condition) {
+			Name: "quiet", Seed: 5, Start: begin, Length: 30 * time.Hour, Kiosks: roster.Plan(nil, "LOBBY-", 3), Fleets: true,
+			Fate: func(start time.Time, seed uint64) func(roster.Kiosk) (*fault.Plan, []device.Condition) {
+				drawnBy = seed
 				return befalls(t, fault.Fault{Kind: fault.Crash, From: start.Add(3 * time.Hour), To: start.Add(4 * time.Hour)})
 			},
 		}, nil
@@ -91,13 +93,23 @@ func TestAScenarioSaysWhatNoFlagSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := Arguments{Start: tt.start, Days: tt.days, Interval: roster.Duration(10 * time.Minute), Seed: tt.seed, Scenario: "quiet", Format: JSONLines, Compress: Zstd}
-			if m.Arguments != want || len(m.Kiosks) != 3 {
-				t.Errorf("%d kiosks, %+v", len(m.Kiosks), m.Arguments)
+			if m.Arguments != want || len(m.Kiosks) != 3 || drawnBy != tt.seed {
+				t.Errorf("%d kiosks, drawn by %d, %+v", len(m.Kiosks), drawnBy, m.Arguments)
 			}
 			if starts := planned(truthOf(t, dir, truth.FaultStart)); len(starts) != 3 || !starts[0].Time.Equal(tt.start.Add(3*time.Hour)) {
 				t.Errorf("faults begin: %+v", starts)
 			}
 		})
+	}
+}
+
+func TestAScenariosKiosksAreItsOwn(t *testing.T) {
+	reader := func(_ *Spawner, _ string, given []roster.Kiosk) (*Scenario, error) {
+		return &Scenario{Kiosks: given, Fleets: true}, nil
+	}
+	_, err := call(t, reader, "--scenario", "quiet.yaml", "--kiosks", "3", "--out", filepath.Join(t.TempDir(), "out"))
+	if err == nil || !strings.Contains(err.Error(), "--kiosks: the scenario says itself") {
+		t.Errorf("error = %v", err)
 	}
 }
 
@@ -112,9 +124,9 @@ func TestTheCommandNamesWhatIsWrong(t *testing.T) {
 		"start":           {"--out %s --start yesterday", `--start: "yesterday" is not a time`},
 		"faults":          {"--out %s --faults many", `--faults: unknown profile of faults "many": known are none, ordinary, chaotic`},
 		"scenario":        {"--out %s --scenario x.yaml", "--scenario: line 3: no"},
-		"both":            {"--out %s --scenario x.yaml --faults chaotic", "[faults scenario]"},
+		"both":            {"--out %s --scenario x.yaml --faults chaotic", "--faults: a scenario says itself"},
 		"stray word":      {"--out %s now", "now"},
-		"load what":       {"load", "accepts 1 arg"},
+		"load what":       {"load", "want the folder of one history, not 0"},
 		"load nothing":    {"load %s", "holds no whole history"},
 		"load at a rate":  {"load %s --rate -1", "--rate: -1 is no number"},
 		"load with shift": {"load %s --shift tomorrow", `--shift: "tomorrow" is neither auto, none nor a duration`},

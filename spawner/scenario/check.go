@@ -56,7 +56,7 @@ type watch struct {
 }
 
 // Check goes through the run, until every expectation is decided and every command is posted, or ctx ends;
-// then what is not decided is missed. An expectation is met when enough kiosks show it in one look; the
+// then some are not decided. An expectation is met when enough kiosks show it in one look; the
 // first look at or after its deadline is its last.
 func (c *Checker) Check(ctx context.Context) Report {
 	log := c.Log
@@ -104,7 +104,7 @@ func (c *Checker) Check(ctx context.Context) Report {
 	}
 	posting.Wait()
 	for _, w := range open {
-		w.out.After, w.out.Error = roster.Duration(max(0, c.Clock.Now().Sub(w.From))), "the run ended before it was decided"
+		w.out.After, w.out.Undecided = roster.Duration(max(0, c.Clock.Now().Sub(w.From))), true
 	}
 	for ; next < len(commands); next++ {
 		cmd := &commands[next]

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ func (p *parser) scenario(doc *yaml.Node, s *Scenario) {
 func (p *parser) seed(n *yaml.Node) uint64 {
 	v, err := strconv.ParseUint(n.Value, 10, 64)
 	if err != nil || n.Kind != yaml.ScalarNode {
-		p.fail(placeOf(n), "seed: want a whole number from 0 on, not %s", shown(n))
+		p.fail(placeOf(n), "seed: want a whole number from 0 to %d, not %s", uint64(math.MaxUint64), shown(n))
 	}
 	return v
 }

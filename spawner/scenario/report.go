@@ -27,6 +27,8 @@ type Outcome struct {
 	// Others are kiosks that did not, with what they showed; some of them if there are many.
 	Others []string `json:"others,omitempty"`
 	Error  string   `json:"error,omitempty"` // why the last look failed
+	// Undecided is one that the run's end came before; it is not met.
+	Undecided bool `json:"undecided,omitempty"`
 }
 
 // Delivered is what came of one command.
@@ -41,10 +43,17 @@ type Delivered struct {
 // Err returns nil if all expectations were met and all commands taken, else what was not.
 func (r Report) Err() error {
 	var errs []error
+	undecided := 0
 	for _, o := range r.Expectations {
-		if !o.Met {
+		switch {
+		case o.Undecided:
+			undecided++
+		case !o.Met:
 			errs = append(errs, errors.New(o.String()))
 		}
+	}
+	if undecided > 0 {
+		errs = append(errs, fmt.Errorf("the scenario ended before its time: %d of %d expectations were not decided", undecided, len(r.Expectations)))
 	}
 	for _, d := range r.Commands {
 		if d.Taken < d.Kiosks {
@@ -59,6 +68,9 @@ func (o Outcome) String() string {
 	after := time.Duration(o.After).Round(100 * time.Millisecond)
 	if o.Met {
 		return fmt.Sprintf("phase %s: %s: met after %s by %d of %d kiosks", o.Phase, o.Expected, after, o.Showing, o.Kiosks)
+	}
+	if o.Undecided {
+		return fmt.Sprintf("phase %s: %s: not decided", o.Phase, o.Expected)
 	}
 	text := fmt.Sprintf("phase %s: %s: missed, after %s by %d of %d kiosks", o.Phase, o.Expected, after, o.Showing, o.Kiosks)
 	if len(o.Others) > 0 {

@@ -219,7 +219,7 @@ func TestBadFilesAreRefused(t *testing.T) {
 		"expects nothing":       {phases("    expect: [{within: 5s}]"), `the expectation lacks presence, verdict or status`},
 		"expects too late":      {phases("    expect: [{presence: online, at: 50s, within: 11s}]"), `the expectation reaches beyond its phase`},
 		"bad start":             {phases("") + "start: 2026-03-02T06:00:00", `start: want a time with its zone such as 2026-03-02T06:00:00Z`},
-		"bad seed":              {phases("") + "seed: -1", `seed: want a whole number from 0 on, not "-1"`},
+		"bad seed":              {phases("") + "seed: -1", `seed: want a whole number from 0 to 18446744073709551615, not "-1"`},
 		"unknown profile":       {phases("") + "chance: wild", `chance: unknown value "wild" (known are none, ordinary, chaotic)`},
 		"negative rate":         {phases("") + "rates: {crash: -1}", `crash: want a number from 0 to 1000, not "-1"`},
 		"rate of what":          {phases("") + "rates: {crashes: 1}", `rates: unknown key "crashes", did you mean crash?`},

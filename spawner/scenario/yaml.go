@@ -88,6 +88,9 @@ func (p *parser) syntax(err error) {
 	if m := yamlError.FindStringSubmatch(text); m != nil {
 		at.line, _ = strconv.Atoi(m[1]) // 0 if it names none
 		text = text[len(m[0]):]
+		if at.line > 0 {
+			text += " (here or one line off)" // its marks are
+		}
 	}
 	p.fail(at, "not YAML: %s", text)
 }
@@ -153,7 +156,7 @@ func (p *parser) list(n *yaml.Node, what string, limit int, item func(*yaml.Node
 	case n.Kind != yaml.SequenceNode:
 		p.fail(placeOf(n), "%s: want a list", what)
 	case len(n.Content) == 0:
-		p.fail(placeOf(n), "%s: the list is empty; leave it out", what)
+		p.fail(placeOf(n), "%s: the list is empty", what)
 	case len(n.Content) > limit:
 		p.fail(placeOf(n), "%s: %d items, at most %d are allowed", what, len(n.Content), limit)
 	default:

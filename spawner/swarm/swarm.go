@@ -50,9 +50,10 @@ const (
 	defaultInterval = 5 * time.Second
 	// stopTime is how long a swarm that stops waits for its kiosks to say goodbye.
 	stopTime = 2800 * time.Millisecond
-	// DataPart is the swarm's folder in the data folder.
-	DataPart = "spawner"
 )
+
+// DataPart is the folder of a swarm in the data folder.
+const DataPart = "spawner"
 
 // DefaultRampUp is how many kiosks are started per second unless somebody says otherwise: 50, and more of
 // many, so that all are started within two minutes.

@@ -228,3 +228,20 @@ func TestAPanicOfTheTSDBIsABrokenStore(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
+
+func TestBlocksOfTheSameHoursAreNoWarning(t *testing.T) {
+	var log bytes.Buffer
+	s := open(t, Config{Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	for i, ago := range []time.Duration{0, 50 * time.Hour, 50*time.Hour - time.Minute} {
+		mustAppend(t, s, reading("K-1", -ago, float64(i)), reading("K-1", -ago+time.Minute/2, float64(i)))
+		if err := s.db.CompactOOOHead(t.Context()); err != nil { // into blocks of their own
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil { // then nobody writes into the log
+		t.Fatal(err)
+	}
+	if text := log.String(); !strings.Contains(text, `level=DEBUG msg="`+overlapping) || strings.Contains(text, "level=WARN") {
+		t.Error(text)
+	}
+}
