@@ -71,7 +71,8 @@ type Config struct {
 	// OnMessage handles one message at a time, in order; it must not call Publish and wait. An error
 	// leaves a QoS 1 message unacknowledged, so that the broker sends it again after a reconnect.
 	OnMessage func(Message) error
-	// OnConnect runs after each connection once its subscriptions stand; OnLost when one breaks.
+	// OnConnect runs after each connection once its subscriptions stand; it must return when ctx ends, which
+	// ends with the connection. OnLost runs when one breaks, after that.
 	OnConnect func(ctx context.Context, c *Client)
 	OnLost    func(error)
 	// OnFailed runs after each attempt that made no connection, with ErrRefused, ErrTimeout or ErrTLS; any
@@ -96,6 +97,8 @@ type Client struct {
 type connection struct {
 	mqtt.Client
 	opened func() net.Conn
+	up     context.Context // ends with the connection, by the cause of that, or with the client's
+	down   context.CancelCauseFunc
 }
 
 // abandon closes the network connection before anything can be said on it.
@@ -107,6 +110,7 @@ func (c *connection) abandon() {
 
 // drop ends a connection that did not come about.
 func (c *connection) drop(ctx context.Context) {
+	c.down(nil)
 	if errors.Is(context.Cause(ctx), ErrAbandoned) {
 		c.abandon()
 	}
@@ -152,11 +156,10 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) Run(ctx context.Context) error {
 	attempt := 0
 	for {
-		lost := make(chan error, 1)
-		conn, err := c.connect(ctx, lost)
+		conn, err := c.connect(ctx)
 		if err == nil {
 			connectedAt := time.Now()
-			err = c.hold(ctx, conn, lost)
+			err = c.hold(ctx, conn)
 			if ctx.Err() != nil {
 				return nil //nolint:nilerr // the end was asked for
 			}
@@ -186,10 +189,12 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 // connect makes one connection with its subscriptions.
-func (c *Client) connect(ctx context.Context, lost chan<- error) (*connection, error) {
+func (c *Client) connect(ctx context.Context) (*connection, error) {
 	opening, giveUp := context.WithCancel(ctx)
 	defer giveUp() // an attempt that we no longer wait for ends as well
 	open := opener{ctx: opening, cfg: &c.cfg}
+	conn := &connection{opened: open.opened}
+	conn.up, conn.down = context.WithCancelCause(ctx)
 	opts := mqtt.NewClientOptions().
 		SetClientID(c.cfg.ClientID).
 		SetTLSConfig(c.cfg.TLS).
@@ -203,7 +208,7 @@ func (c *Client) connect(ctx context.Context, lost chan<- error) (*connection, e
 		SetPingTimeout(c.cfg.KeepAlive / 2).
 		SetAutoAckDisabled(true).
 		SetCustomOpenConnectionFn(open.open).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { conn.down(err) })
 	for _, b := range c.cfg.Brokers {
 		opts.AddBroker(b)
 	}
@@ -213,7 +218,7 @@ func (c *Client) connect(ctx context.Context, lost chan<- error) (*connection, e
 		}
 	}
 	opts.SetDefaultPublishHandler(c.handle)
-	conn := &connection{mqtt.NewClient(opts), open.opened}
+	conn.Client = mqtt.NewClient(opts)
 	if err := wait(ctx, conn.Connect(), connectTimeout*time.Duration(len(c.cfg.Brokers))); err != nil {
 		conn.drop(ctx)
 		return nil, fmt.Errorf("connect: %w", classify(err))
@@ -250,36 +255,32 @@ func refusedFilter(token mqtt.Token) error {
 	return nil
 }
 
-// hold lets others use the connection until it breaks or ctx ends.
-func (c *Client) hold(ctx context.Context, conn *connection, lost <-chan error) error {
+// hold lets others use the connection until it breaks or ctx ends. OnConnect has no goroutine of its own: in
+// a process of thousands of clients another stack for each would weigh more than what the client knows.
+func (c *Client) hold(ctx context.Context, conn *connection) error {
 	c.mu.Lock()
 	c.conn = conn
 	c.mu.Unlock()
-	connCtx, cancel := context.WithCancel(ctx)
-	var announce sync.WaitGroup
 	if c.cfg.OnConnect != nil {
-		announce.Go(func() { c.cfg.OnConnect(connCtx, c) })
+		c.cfg.OnConnect(conn.up, c)
 	}
+	<-conn.up.Done()
+	err := context.Cause(conn.up)
 	quiesce := uint(disconnectQuiesceMillis)
-	var err error
-	select {
-	case err = <-lost:
-	case <-ctx.Done():
-		if errors.Is(context.Cause(ctx), ErrAbandoned) {
-			conn.abandon()
-			quiesce = 0
-		} else if c.cfg.Goodbye != nil {
-			bye, done := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
-			c.cfg.Goodbye(bye, c)
-			done()
-		}
+	switch {
+	case errors.Is(context.Cause(ctx), ErrAbandoned):
+		conn.abandon()
+		quiesce = 0
+	case ctx.Err() != nil && c.cfg.Goodbye != nil:
+		bye, done := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+		c.cfg.Goodbye(bye, c)
+		done()
 	}
-	cancel()
+	conn.down(nil)
 	c.mu.Lock()
 	c.conn = nil
 	c.mu.Unlock()
 	conn.Disconnect(quiesce)
-	announce.Wait()
 	return err
 }
 

@@ -121,7 +121,7 @@ func New(cfg Config) (*Agent, error) {
 		phase:        phase(cfg.Identity.Serial, cfg.Interval),
 	}
 	a.newLink = func(ev linkEvents) (link, error) {
-		return newMQTTLink(cfg.Identity, cfg.Backoff, cfg.Hooks.Dial, a.log, ev)
+		return newMQTTLink(a.cfg.Identity, a.cfg.Backoff, a.cfg.Hooks.Dial, a.log, ev)
 	}
 	a.session.id = newID()
 	return a, nil
@@ -132,12 +132,15 @@ func New(cfg Config) (*Agent, error) {
 //
 // Errors: the state cannot be loaded or saved; a broker address is malformed.
 func (a *Agent) Run(ctx context.Context) error {
-	state, err := a.cfg.Store.Load()
+	var err error
+	aside(func() {
+		if a.state, err = a.cfg.Store.Load(); err == nil {
+			a.boot()
+		}
+	})
 	if err != nil {
 		return err
 	}
-	a.state = state
-	a.boot()
 	for {
 		again, err := a.live(ctx)
 		if err != nil {
@@ -151,8 +154,10 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil // the next start finishes the restart
 		case <-time.After(a.cfg.RestartTime):
 		}
-		a.cfg.Device.Restart(a.clock.Now())
-		a.boot()
+		aside(func() {
+			a.cfg.Device.Restart(a.clock.Now())
+			a.boot()
+		})
 	}
 }
 
@@ -169,15 +174,7 @@ func (a *Agent) boot() {
 
 // live runs one boot until ctx ends or a restart is due.
 func (a *Agent) live(ctx context.Context) (restart bool, err error) {
-	var l link
-	l, err = a.newLink(linkEvents{
-		will:      a.will,
-		received:  a.inbox.put,
-		connected: func(ctx context.Context) { a.serve(ctx, l) },
-		lost:      a.lost,
-		failed:    a.failed,
-		goodbye:   func(ctx context.Context) { a.goodbye(ctx, l) },
-	})
+	l, err := a.connection()
 	if err != nil {
 		return false, err
 	}
@@ -205,28 +202,46 @@ func (a *Agent) live(ctx context.Context) (restart bool, err error) {
 	return restart, err
 }
 
+// connection returns the link of one boot.
+func (a *Agent) connection() (l link, err error) {
+	aside(func() {
+		l, err = a.newLink(linkEvents{
+			will:      a.will,
+			received:  a.inbox.put,
+			connected: func(ctx context.Context) { a.serve(ctx, l) },
+			lost:      a.lost,
+			failed:    a.failed,
+			goodbye:   func(ctx context.Context) { a.goodbye(ctx, l) },
+		})
+	})
+	return l, err
+}
+
 // loop samples and obeys until ctx ends or a restart is due.
 func (a *Agent) loop(ctx context.Context) (restart bool) {
 	timer := time.NewTimer(a.schedule())
 	defer timer.Stop()
+	do := func() {} // what an earlier life has left to do
 	for {
-		if a.next() {
+		aside(func() {
+			do()
+			restart = a.next()
+		})
+		if restart {
 			return true
 		}
 		select {
 		case <-ctx.Done():
 			return false
 		case <-timer.C:
-			timer.Reset(a.reportDue())
+			do = func() { timer.Reset(a.reportDue()) }
 		case <-a.cameUp:
 			// At once, so that the platform need not wait to know how the kiosk is.
-			a.report()
+			do = a.report
 		case <-a.inbox.ready:
-			for _, m := range a.inbox.take() {
-				a.accept(m)
-			}
+			do = a.acceptAll
 		case <-a.updating:
-			a.finishUpdate()
+			do = a.finishUpdate
 		}
 	}
 }

@@ -28,6 +28,13 @@ const (
 	maxVersion = 64
 )
 
+// acceptAll takes the messages that have come.
+func (a *Agent) acceptAll() {
+	for _, m := range a.inbox.take() {
+		a.accept(m)
+	}
+}
+
 // accept takes one message of the platform: it answers what has been answered before, and queues the
 // rest. Commands are executed one at a time, in the order they came.
 func (a *Agent) accept(m inboxMessage) {

@@ -187,12 +187,28 @@ func (s *Swarm) countWaiting(ctx context.Context, waiting *outbox.Log) {
 	}
 }
 
-// kiosk runs one kiosk.
+// kiosk runs one kiosk. What it takes to prepare one needs a deep stack, which must not stay with the kiosk
+// for the rest of its life; so that is done by a goroutine that ends.
 func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) error {
+	var alive *life.Life
+	prepared := make(chan error, 1)
+	go func() {
+		var err error
+		alive, err = s.prepare(ctx, k, waiting)
+		prepared <- err
+	}()
+	if err := <-prepared; err != nil {
+		return err
+	}
+	return alive.Run(ctx)
+}
+
+// prepare enrols a kiosk unless it has a certificate, and returns its life.
+func (s *Swarm) prepare(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) (*life.Life, error) {
 	dir := filepath.Join(s.cfg.DataDir, DataPart, k.Serial)
 	identity, err := s.enroller.Identity(ctx, dir, k.Serial)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.cfg.Counters.Enrolled.Add(1)
 	var place device.Position
@@ -208,7 +224,7 @@ func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) 
 	limits.MaxReadings, limits.MaxBytes = share(s.cfg.MaxReadings, s.cfg.MaxBytes, len(s.cfg.Kiosks))
 	box, err := waiting.Box(k.Serial, limits)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sim := device.Simulation{Serial: k.Serial, Site: k.Site, Position: place, Timezone: s.zones[k.Timezone], Seed: s.cfg.Seed}
 	if s.cfg.Fate != nil {
@@ -227,7 +243,7 @@ func (s *Swarm) kiosk(ctx context.Context, k roster.Kiosk, waiting *outbox.Log) 
 			Log:      s.cfg.Log,
 		},
 		Device: sim, Clock: s.cfg.Clock, Agenda: s.agenda, Truth: s.observer(k.Site),
-	}).Run(ctx)
+	}), nil
 }
 
 // observer passes on what really happens at a site.
