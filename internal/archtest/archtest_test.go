@@ -132,7 +132,7 @@ func TestEachLibraryHasOneHome(t *testing.T) {
 		"github.com/eclipse/paho.mqtt.golang":         {"internal/mqttclient"},
 		"github.com/mochi-mqtt/server/v2":             {"broker/server", "internal/bench"}, // the benchmark's yardstick is mochi without us
 		"github.com/influxdata/influxdb-client-go/v2": {"admin/telemetry/influx"},
-		"github.com/prometheus/prometheus":            {"admin/telemetry/embedded"},
+		"github.com/prometheus/prometheus":            {"admin/telemetry/embedded", "admin/telemetry/promapi"},
 		"github.com/labstack/echo/v4":                 {"admin/api"},
 		"github.com/spf13/viper":                      {"internal/config"},
 		"modernc.org/sqlite":                          {"admin/store"},
