@@ -70,6 +70,12 @@ type Config struct {
 		Timeout time.Duration `key:"timeout" usage:"of one request"`
 	} `key:"influxdb"`
 
+	Prometheus struct {
+		MaxSamples int           `key:"max_samples" usage:"points that one PromQL query may hold in memory"`
+		Timeout    time.Duration `key:"timeout" usage:"of one PromQL query"`
+		Concurrent int           `key:"concurrent" usage:"PromQL queries that run at once, 0: one for each processor"`
+	} `key:"prometheus"`
+
 	Admin struct {
 		Password string `key:"password" usage:"password of the user admin at the first start"`
 	} `key:"admin"`
@@ -95,6 +101,7 @@ func DefaultConfig() *Config {
 	c.Telemetry.Retention = 30 * 24 * time.Hour
 	c.Telemetry.Window = 7 * 24 * time.Hour
 	c.InfluxDB.URL, c.InfluxDB.Bucket, c.InfluxDB.Timeout = "http://127.0.0.1:8086", "kioskfleet", 10*time.Second
+	c.Prometheus.MaxSamples, c.Prometheus.Timeout = 5_000_000, 30*time.Second
 	c.PKI.KioskValidity = 365 * 24 * time.Hour
 	return c
 }
@@ -156,6 +163,15 @@ func (c *Config) Validate() error {
 	}
 	if c.Telemetry.Window < time.Minute || c.Telemetry.Window > c.Telemetry.Retention {
 		fault("telemetry.window", "must be from 1m to telemetry.retention")
+	}
+	if c.Prometheus.MaxSamples < 1000 {
+		fault("prometheus.max_samples", "must be at least 1000")
+	}
+	if c.Prometheus.Timeout < time.Second {
+		fault("prometheus.timeout", "must be at least 1s")
+	}
+	if c.Prometheus.Concurrent < 0 {
+		fault("prometheus.concurrent", "must not be negative")
 	}
 	if c.PKI.KioskValidity < time.Hour {
 		fault("pki.kiosk_validity", "must be at least 1h")
