@@ -68,6 +68,8 @@ type Config struct {
 		Org     string        `key:"org" usage:"organisation, empty for 1.8"`
 		Bucket  string        `key:"bucket" usage:"bucket, or database for 1.8"`
 		Timeout time.Duration `key:"timeout" usage:"of one request"`
+		// Retention is for what admin creates; 0 means for ever.
+		Retention time.Duration `key:"retention" usage:"how long a bucket or database that admin creates keeps readings, 0: for ever"`
 	} `key:"influxdb"`
 
 	Prometheus struct {
@@ -163,6 +165,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Telemetry.Window < time.Minute || c.Telemetry.Window > c.Telemetry.Retention {
 		fault("telemetry.window", "must be from 1m to telemetry.retention")
+	}
+	if c.InfluxDB.Retention != 0 && c.InfluxDB.Retention < time.Hour {
+		fault("influxdb.retention", "must be 0 or at least 1h")
 	}
 	if c.Prometheus.MaxSamples < 1000 {
 		fault("prometheus.max_samples", "must be at least 1000")
