@@ -40,7 +40,7 @@ func (s *Server) prometheusErrors(next echo.HandlerFunc) echo.HandlerFunc {
 func errorType(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
-		return "unauthorized"
+		return "unauthenticated"
 	case http.StatusForbidden:
 		return "forbidden"
 	case http.StatusServiceUnavailable:

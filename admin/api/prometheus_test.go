@@ -42,12 +42,12 @@ func TestPromQLIsForThoseWhoMayRead(t *testing.T) {
 		status int
 		kind   string
 	}{
-		"nobody":                     {func(*http.Request) {}, 401, "unauthorized"},
-		"a token that is none":       {as("stranger"), 401, "unauthorized"},
-		"another scheme":             {header("Authorization", "Basic dmlld2VyOg=="), 401, "unauthorized"},
-		"a session that is none":     {withSession("stranger"), 401, "unauthorized"},
+		"nobody":                     {func(*http.Request) {}, 401, "unauthenticated"},
+		"a token that is none":       {as("stranger"), 401, "unauthenticated"},
+		"another scheme":             {header("Authorization", "Basic dmlld2VyOg=="), 401, "unauthenticated"},
+		"a session that is none":     {withSession("stranger"), 401, "unauthenticated"},
 		"another site's page":        {func(r *http.Request) { withSession("viewer")(r); r.Header.Set("Origin", "https://evil.example") }, 403, "forbidden"},
-		"another site's page by GET": {func(r *http.Request) { r.Method = "GET"; r.Header.Set("Origin", "https://evil.example") }, 401, "unauthorized"},
+		"another site's page by GET": {func(r *http.Request) { r.Method = "GET"; r.Header.Set("Origin", "https://evil.example") }, 401, "unauthenticated"},
 	} {
 		rec := s.askPromQL("POST", "/api/v1/query", "query=1", c.change)
 		var out struct{ Status, ErrorType, Error string }

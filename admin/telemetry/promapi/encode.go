@@ -149,13 +149,12 @@ func (e *encoder) point(ms int64, value float64) {
 	if e.err != nil {
 		return
 	}
-	b := append(e.buf[:0], '[')
-	b = appendSeconds(b, ms)
-	b = append(b, `,"`...)
-	b = appendValue(b, value)
-	b = append(b, `"]`...)
-	e.buf = b
-	_, e.err = e.out.Write(b)
+	e.buf = append(e.buf[:0], '[')
+	e.buf = appendSeconds(e.buf, ms)
+	e.buf = append(e.buf, `,"`...)
+	e.buf = appendValue(e.buf, value)
+	e.buf = append(e.buf, `"]`...)
+	_, e.err = e.out.Write(e.buf)
 }
 
 // appendSeconds writes Unix milliseconds as seconds, with three decimals where they are not whole.
