@@ -106,7 +106,7 @@ func startInflux2(t *testing.T) *influx2 {
 		w.Header().Set("Content-Type", "application/json")
 		if r.Header.Get("Authorization") != "Token t" && r.URL.Path != "/ping" {
 			w.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprint(w, `{"code":"unauthorized","message":"unauthorized access"}`)
+			fmt.Fprint(w, `{"code":"no access","message":"no access with this token"}`)
 			return
 		}
 		var body map[string]any
@@ -196,7 +196,7 @@ func TestOpenPreparesInfluxDB2(t *testing.T) {
 			"influx v1 dbrp create --org acme --db fleet --rp autogen --default --bucket-id 00000000000000bb", false},
 		{"an organisation that is none", nil, func(c *Config) { c.Org = "other" }, nil, "influx bucket create --org other", false},
 		{"no organisation", nil, func(c *Config) { c.Org = "" }, nil, "influxdb.org", true},
-		{"a wrong token", nil, func(c *Config) { c.Token = "guess" }, nil, "unauthorized", true},
+		{"a wrong token", nil, func(c *Config) { c.Token = "guess" }, nil, "no access", true},
 		{"names for a shell", func(s *influx2) { s.may = "nothing" }, func(c *Config) { c.Bucket, c.Retention = "the fleet's", 0 }, nil, `--name 'the fleet'\''s'`, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
