@@ -343,3 +343,22 @@ func TestTheVersionIsThatOfTheEngine(t *testing.T) {
 		t.Errorf("go.mod has another Prometheus than %s", prometheusVersion)
 	}
 }
+
+// TestTheDocumentedQueriesAreAnswered runs the examples of docs/integrators.md.
+func TestTheDocumentedQueriesAreAnswered(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/integrators.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(text), "```promql\n")
+	examples, _, _ := strings.Cut(after, "\n```")
+	if !ok || strings.Count(examples, "\n") < 3 {
+		t.Fatalf("there are no examples: %q", examples)
+	}
+	a := newAPI(t, newStore(t), nil)
+	for query := range strings.SplitSeq(examples, "\n") {
+		if w := post(t, a, "/api/v1/query", values("query", query, "time", "1772456400")); w.Code != http.StatusOK {
+			t.Errorf("%s: %d %s", query, w.Code, w.Body)
+		}
+	}
+}
