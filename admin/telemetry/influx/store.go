@@ -188,6 +188,9 @@ func (s *Store) ping(ctx context.Context) (version string, err error) {
 	return body.Version, nil
 }
 
+// Address returns the server's URL without a password, for messages.
+func (s *Store) Address() string { return s.address }
+
 // Close ends the use of the server; closing again does nothing.
 func (s *Store) Close() error {
 	if !s.closed.Swap(true) {
