@@ -126,7 +126,7 @@ func (a *API) handle(path string, f call, methods ...string) {
 			writeError(w, fault)
 			return
 		}
-		// A client that does not read must not keep its turn for ever.
+		// A client that does not read must not keep its turn for ever. The deadline is for this answer only.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.cfg.Timeout))
 		if err := writeAnswer(hr.Context(), w, out); err != nil {
 			a.cfg.Log.Debug("PromQL answer not delivered", "path", hr.URL.Path, "error", err)

@@ -3,7 +3,10 @@ package promapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -360,5 +363,43 @@ func TestTheDocumentedQueriesAreAnswered(t *testing.T) {
 		if w := post(t, a, "/api/v1/query", values("query", query, "time", "1772456400")); w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", query, w.Code, w.Body)
 		}
+	}
+}
+
+func TestAClientThatDoesNotReadLosesItsTurn(t *testing.T) {
+	a := newAPI(t, newStore(t), func(c *Config) { c.Concurrent, c.Timeout = 1, 2*time.Second })
+	server := httptest.NewServer(a)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+	// Each answer has some megabytes, and all together more than the buffers between us hold.
+	query := values("query", `label_replace({__name__=~"kiosk.+"}, "x", "`+strings.Repeat("long", 30_000)+`", "", "")`,
+		"start", "1772452800", "end", "1772456400", "step", "0.5").Encode()
+	for range 4 {
+		fmt.Fprintf(conn, "POST %s/api/v1/query_range HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", Prefix, len(query), query)
+	}
+	eventually(t, func() bool { return len(a.gate.turns) == 1 })
+	// Nobody reads, and yet another client gets the turn in the end: the first one's is taken away.
+	eventually(t, func() bool {
+		res, err := server.Client().Get(server.URL + Prefix + "/api/v1/query?query=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK && len(a.gate.turns) == 0
+	})
+	// The answers end in the middle of one.
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	text, err := io.ReadAll(conn)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		t.Error("the connection is still open")
+	}
+	if n := strings.Count(string(text), "HTTP/1.1 200 OK"); n >= 4 && strings.HasSuffix(string(text), "0\r\n\r\n") {
+		t.Errorf("%d whole answers were sent to nobody", n)
 	}
 }
