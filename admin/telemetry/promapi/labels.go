@@ -66,7 +66,7 @@ func (a *API) series(ctx context.Context, r *request, store *modelled) (answer, 
 	}
 	all := []labels.Labels{}
 	for set.Next() && len(all) < enough(q.limit) {
-		all = append(all, set.At().Labels())
+		all = append(all, set.At().Labels()) // a copy, which outlives the querier
 		if len(all)%checkEvery == 0 && ctx.Err() != nil {
 			return answer{}, ctx.Err()
 		}
