@@ -14,10 +14,10 @@ WEB_MODULES := $(WEB)/node_modules/.package-lock.json
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kioskfleet
 GOLANGCI := $(CACHE)/bin/golangci-lint-2.15.0
 
-.PHONY: help build run test bench lint clean
+.PHONY: help build run test bench dashboards lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(WEB_BUILT) ## build the page and the programs into bin/
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./,$(PROGRAMS))
@@ -35,6 +35,9 @@ bench: ## run the benchmarks; the table's figures also go to bin/bench.json
 	-go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /e2e$$)
 	@mkdir -p bin
 	go run -ldflags '$(LDFLAGS)' ./internal/bench --json bin/bench.json
+
+dashboards: ## write the Grafana dashboards from their definitions
+	go generate ./dashboards
 
 lint: $(GOLANGCI) ## run the linters
 	$(GOLANGCI) run ./...

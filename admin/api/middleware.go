@@ -155,17 +155,21 @@ func allow(c echo.Context, role fleet.Role) error {
 	return nil
 }
 
-// metricsAccess opens /metrics to loopback addresses, and to tokens from elsewhere. A proxy on the
-// same machine forwards for others, so a forwarded request counts as from elsewhere.
+// metricsAccess opens /metrics to loopback addresses, and to tokens from elsewhere.
 func (s *Server) metricsAccess(next echo.HandlerFunc) echo.HandlerFunc {
 	guarded := s.authenticate(next)
 	return func(c echo.Context) error {
-		h := c.Request().Header
-		if isLoopback(c.Request().RemoteAddr) && h.Get("X-Forwarded-For") == "" && h.Get("Forwarded") == "" {
+		if fromHere(c.Request()) {
 			return next(c)
 		}
 		return guarded(c)
 	}
+}
+
+// fromHere reports whether a request comes from this machine. A proxy on it forwards for others, so a
+// forwarded request counts as from elsewhere.
+func fromHere(r *http.Request) bool {
+	return isLoopback(r.RemoteAddr) && r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == ""
 }
 
 func isLoopback(addr string) bool {

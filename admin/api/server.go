@@ -29,7 +29,7 @@ var contract []byte
 // Prefix is the path below which the API lives.
 const Prefix = "/api/v1"
 
-// Config says what the API works on. Only Classify and Metrics may be nil.
+// Config says what the API works on. Only Behind, Classify, Metrics and PromQL may be nil.
 type Config struct {
 	Registry  Registry
 	Enrolment Enrolment
@@ -44,12 +44,15 @@ type Config struct {
 	Hub       *Hub
 	Web       http.Handler // the operators' page
 	Ready     Check
+	Behind    Check // what does not work yet although it is ready
 	// Classify says how to answer errors of packages that the API does not know.
 	Classify func(error) (Fault, bool)
-	Metrics  prometheus.Gatherer
-	Secure   bool // cookies only over HTTPS
-	Now      func() time.Time
-	Log      *slog.Logger
+	// PromQL serves PrometheusPrefix to those who may read; nil for nobody.
+	PromQL  http.Handler
+	Metrics prometheus.Gatherer
+	Secure  bool // cookies only over HTTPS
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Server is the HTTP handler.
@@ -145,6 +148,9 @@ func (s *Server) routes() {
 	admin(http.MethodPost, "/tokens", s.createToken)
 	admin(http.MethodDelete, "/tokens/:id", s.deleteToken)
 
+	if s.cfg.PromQL != nil {
+		e.Any(PrometheusPrefix+"/*", echo.WrapHandler(s.cfg.PromQL), noStore, s.prometheusErrors, s.authenticate, s.sameOrigin, s.require(fleet.RoleViewer))
+	}
 	e.Any("/api/*", func(echo.Context) error {
 		return echo.NewHTTPError(http.StatusNotFound, "there is no such resource; "+Prefix+"/openapi.json lists them")
 	}, noStore)
@@ -160,6 +166,15 @@ func (s *Server) ready(c echo.Context) error {
 	defer cancel()
 	if err := s.cfg.Ready(ctx); err != nil {
 		return c.String(http.StatusServiceUnavailable, "not ready: "+err.Error()+"\n")
+	}
+	if s.cfg.Behind != nil {
+		if err := s.cfg.Behind(ctx); err != nil {
+			text := "the log says what does not work yet"
+			if fromHere(c.Request()) { // it may name other servers
+				text = err.Error()
+			}
+			return c.String(http.StatusOK, "ready, but not complete: "+text+"\n")
+		}
 	}
 	return c.String(http.StatusOK, "ready\n")
 }

@@ -120,7 +120,13 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.ladder.Observe(a.hub.Command)
 
-	a.series = telemetry.NewLazy(func(ctx context.Context) (telemetry.Store, error) { return openSeries(ctx, cfg, metrics, log) }, log)
+	var readable opened
+	a.series = telemetry.NewLazy(func(ctx context.Context) (telemetry.Store, error) {
+		s, err := openSeries(ctx, cfg, metrics, log)
+		readable.note(s)
+		return s, err
+	}, log)
+	readable.series = a.series
 	a.onClose("time series", a.series.Close)
 
 	records, err := journal.Open(journal.Config{
@@ -151,7 +157,8 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	handler, err := api.New(api.Config{
 		Registry: a.registry, Enrolment: enrolment, Presence: a.tracker, Commands: commands{a.ladder}, History: a.store,
-		Series: series{a.series}, Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Classify: classify,
+		Series: series{a.series}, Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Behind: a.behind, Classify: classify,
+		PromQL:  newPromQL(cfg, &readable, a.registry, metrics, log),
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})
 	if err != nil {
@@ -251,6 +258,14 @@ func (a *App) brokers() []string {
 // readings are already taken, and questions for them answer 503.
 func (a *App) ready(ctx context.Context) error {
 	return errors.Join(a.link.ready(), a.store.Ping(ctx))
+}
+
+// behind returns why time series cannot be asked yet, though admin is ready.
+func (a *App) behind(context.Context) error {
+	if err := a.series.Ready(); err != nil {
+		return fmt.Errorf("readings are taken and kept, but %w", err)
+	}
+	return nil
 }
 
 // stopTimeout bounds how long requests may take to finish at the end.

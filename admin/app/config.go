@@ -68,7 +68,15 @@ type Config struct {
 		Org     string        `key:"org" usage:"organisation, empty for 1.8"`
 		Bucket  string        `key:"bucket" usage:"bucket, or database for 1.8"`
 		Timeout time.Duration `key:"timeout" usage:"of one request"`
+		// Retention is for what admin creates; 0 means for ever.
+		Retention time.Duration `key:"retention" usage:"how long a bucket or database that admin creates keeps readings, 0: for ever"`
 	} `key:"influxdb"`
+
+	Prometheus struct {
+		MaxSamples int           `key:"max_samples" usage:"points that one PromQL query may hold in memory"`
+		Timeout    time.Duration `key:"timeout" usage:"of one PromQL query"`
+		Concurrent int           `key:"concurrent" usage:"PromQL queries that run at once, 0: one for each processor"`
+	} `key:"prometheus"`
 
 	Admin struct {
 		Password string `key:"password" usage:"password of the user admin at the first start"`
@@ -92,6 +100,7 @@ func DefaultConfig() *Config {
 	c.Telemetry.Retention = 30 * 24 * time.Hour
 	c.Telemetry.Window = 7 * 24 * time.Hour
 	c.InfluxDB.URL, c.InfluxDB.Bucket, c.InfluxDB.Timeout = "http://127.0.0.1:8086", "kioskfleet", 10*time.Second
+	c.Prometheus.MaxSamples, c.Prometheus.Timeout = 5_000_000, 30*time.Second
 	c.PKI.KioskValidity = 365 * 24 * time.Hour
 	return c
 }
@@ -153,6 +162,18 @@ func (c *Config) Validate() error {
 	}
 	if c.Telemetry.Window < time.Minute || c.Telemetry.Window > c.Telemetry.Retention {
 		fault("telemetry.window", "must be from 1m to telemetry.retention")
+	}
+	if c.InfluxDB.Retention != 0 && c.InfluxDB.Retention < time.Hour {
+		fault("influxdb.retention", "must be 0 or at least 1h")
+	}
+	if c.Prometheus.MaxSamples < 1000 {
+		fault("prometheus.max_samples", "must be at least 1000")
+	}
+	if c.Prometheus.Timeout < time.Second {
+		fault("prometheus.timeout", "must be at least 1s")
+	}
+	if c.Prometheus.Concurrent < 0 {
+		fault("prometheus.concurrent", "must not be negative")
 	}
 	if c.PKI.KioskValidity < time.Hour {
 		fault("pki.kiosk_validity", "must be at least 1h")

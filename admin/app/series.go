@@ -26,7 +26,7 @@ func openSeries(ctx context.Context, cfg *Config, metrics prometheus.Registerer,
 	if cfg.Telemetry.Backend == BackendInfluxDB {
 		return influx.Open(ctx, influx.Config{
 			URL: cfg.InfluxDB.URL, Token: cfg.InfluxDB.Token, Org: cfg.InfluxDB.Org, Bucket: cfg.InfluxDB.Bucket,
-			Timeout: cfg.InfluxDB.Timeout, Logger: log,
+			Timeout: cfg.InfluxDB.Timeout, Retention: cfg.InfluxDB.Retention, Logger: log,
 		})
 	}
 	return embedded.Open(embedded.Config{

@@ -32,17 +32,23 @@ var unitSuffixes = map[string]string{
 	"AQI": "_aqi",
 }
 
-// seriesName returns the Prometheus name of a metric, such as kiosk_hardware_cpu_temp_celsius. Two
+// SeriesName returns the Prometheus name of a metric, such as kiosk_hardware_cpu_temp_celsius. Two
 // metrics may share one (a.b_c and a_b.c), so the label metric tells them apart.
-func seriesName(metric string) string {
+func SeriesName(metric string) string {
 	known, _ := protocol.LookupMetric(metric)
 	return "kiosk_" + strings.Replace(metric, ".", "_", 1) + unitSuffixes[known.Unit]
+}
+
+// UnitName returns the unit of a metric as Prometheus spells it, such as celsius; empty for none.
+func UnitName(metric string) string {
+	known, _ := protocol.LookupMetric(metric)
+	return strings.TrimPrefix(unitSuffixes[known.Unit], "_")
 }
 
 // seriesLabels returns the labels of a kiosk's metric. A kiosk without a site has no label site.
 func seriesLabels(metric, serial, site string) labels.Labels {
 	b := labels.NewScratchBuilder(4)
-	b.Add(model.MetricNameLabel, seriesName(metric))
+	b.Add(model.MetricNameLabel, SeriesName(metric))
 	b.Add(labelMetric, metric)
 	b.Add(labelSerial, serial)
 	if site != "" {

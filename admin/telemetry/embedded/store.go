@@ -113,6 +113,8 @@ type Store struct {
 	registered *registrations
 	minFree    int64
 	lost       string
+	closing    chan struct{} // closed when Close begins
+	closeOnce  sync.Once     // of closing
 
 	// mu is held for reading by every use of db, so that Close waits for them; it guards closed.
 	mu     sync.RWMutex
@@ -145,7 +147,7 @@ func Open(cfg Config) (_ *Store, err error) {
 	if err := lock.Lock(); err != nil {
 		return nil, fmt.Errorf("open embedded time series: another process uses the folder %s; stop it, or choose another data folder: %w", cfg.Dir, err)
 	}
-	s := &Store{cache: newSeriesCache(), lock: lock, registered: &registrations{to: cfg.Registerer}, minFree: cfg.MinFreeBytes}
+	s := &Store{cache: newSeriesCache(), lock: lock, registered: &registrations{to: cfg.Registerer}, minFree: cfg.MinFreeBytes, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.registered.undo()
@@ -257,6 +259,7 @@ func (s *Store) use() (release func(), err error) {
 // Close waits for the calls in progress, stops the compaction, and writes everything out. Closing
 // again does nothing.
 func (s *Store) Close() error {
+	s.closeOnce.Do(func() { close(s.closing) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -21,7 +21,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -44,7 +43,11 @@ type Config struct {
 	URL    string // such as http://localhost:8086
 	Token  string // for 1.8 user:password; empty when the server asks for none
 	Org    string // for 2; 1.8 and 3 do not ask
-	Bucket string // for 1.8 the database, or database/retention-policy
+	Bucket string // for 1.8 the database, or database/retention-policy; for 3 the database
+
+	// Retention is how long a database or bucket that Open creates keeps its points; 0 means for ever. One
+	// that exists is left as it is.
+	Retention time.Duration
 
 	// Timeout bounds a write, and the wait for the first byte of an answer; 0 means DefaultTimeout. The
 	// length of a query is up to the caller's context.
@@ -62,16 +65,20 @@ type Store struct {
 	logger  *slog.Logger
 
 	address          string // for messages: the URL without a password
-	database, policy string
+	org, bucket      string
+	database, policy string // the parts of the bucket's name
+	retention        time.Duration
 	closed           atomic.Bool
 }
 
 var _ telemetry.Store = (*Store)(nil)
 
-// Open connects to the server and makes sure that it has the database; on 1.8 it creates a missing one.
+// Open connects to the server and makes sure that it has the database or bucket, creating what is missing
+// if the token may.
 //
-// Errors: a *telemetry.RetryAfterError while the server cannot be reached or is overloaded; anything
-// else needs a person, and the message says what to do.
+// Errors: a *telemetry.RetryAfterError while the server cannot be reached or is overloaded, and while
+// something is missing there that the token may not create: the message then has the command to run, and
+// wraps a *SetupError. Anything else needs another configuration, and the message says what to do.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
@@ -99,6 +106,9 @@ func newStore(cfg Config) (*Store, error) {
 	if database == "" {
 		return nil, errors.New("no bucket was given (for InfluxDB 1.8 the database)")
 	}
+	if cfg.Retention != 0 && cfg.Retention < time.Hour {
+		return nil, fmt.Errorf("retention %v is shorter than an hour, the least that InfluxDB takes", cfg.Retention)
+	}
 	if cfg.Timeout < 0 {
 		return nil, fmt.Errorf("timeout %v is negative", cfg.Timeout)
 	}
@@ -124,15 +134,18 @@ func newStore(cfg Config) (*Store, error) {
 		SetHTTPClient(&http.Client{Transport: transport})
 	client := influxdb2.NewClientWithOptions(u.String(), cfg.Token, options)
 	return &Store{
-		client:   client,
-		http:     client.HTTPService(),
-		writer:   client.WriteAPIBlocking(cfg.Org, cfg.Bucket),
-		idle:     transport,
-		timeout:  cfg.Timeout,
-		logger:   cfg.Logger,
-		address:  u.Redacted(),
-		database: database,
-		policy:   policy,
+		client:    client,
+		http:      client.HTTPService(),
+		writer:    client.WriteAPIBlocking(cfg.Org, cfg.Bucket),
+		idle:      transport,
+		timeout:   cfg.Timeout,
+		logger:    cfg.Logger,
+		address:   u.Redacted(),
+		org:       cfg.Org,
+		bucket:    cfg.Bucket,
+		database:  database,
+		policy:    policy,
+		retention: cfg.Retention,
 	}, nil
 }
 
@@ -145,7 +158,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	s.logger.Info("InfluxDB answers", "url", s.address, "version", version)
 	switch major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), "."); major {
 	case "3":
-		return nil // it creates a database with the first point
+		return s.prepareV3(ctx)
 	case "2":
 		return s.prepareV2(ctx)
 	default:
@@ -175,45 +188,8 @@ func (s *Store) ping(ctx context.Context) (version string, err error) {
 	return body.Version, nil
 }
 
-// prepareV1 creates the database if it is missing. A retention policy says for how long the data is
-// kept, so a missing one is left to a person.
-func (s *Store) prepareV1(ctx context.Context) error {
-	databases, err := s.column(ctx, "SHOW DATABASES", "name")
-	if err != nil {
-		return fmt.Errorf("list the databases: %w", err)
-	}
-	if !slices.Contains(databases, s.database) {
-		create := "CREATE DATABASE " + quoteIdentifier(s.database)
-		if _, err := s.column(ctx, create, ""); err != nil {
-			return fmt.Errorf("database %s is missing and cannot be created, run as an InfluxDB administrator: influx -execute '%s': %w", s.database, create, err)
-		}
-		s.logger.Info("InfluxDB database created", "database", s.database)
-	}
-	if s.policy == "" {
-		return nil
-	}
-	policies, err := s.column(ctx, "SHOW RETENTION POLICIES ON "+quoteIdentifier(s.database), "name")
-	if err != nil {
-		return fmt.Errorf("list the retention policies of %s: %w", s.database, err)
-	}
-	if !slices.Contains(policies, s.policy) {
-		return fmt.Errorf("database %s has no retention policy %s, run: influx -execute 'CREATE RETENTION POLICY %s ON %s DURATION 30d REPLICATION 1'",
-			s.database, s.policy, quoteIdentifier(s.policy), quoteIdentifier(s.database))
-	}
-	return nil
-}
-
-// prepareV2 checks that the bucket can be read with InfluxQL.
-func (s *Store) prepareV2(ctx context.Context) error {
-	databases, err := s.column(ctx, "SHOW DATABASES", "name")
-	if err != nil {
-		return fmt.Errorf("list the databases: %w", err)
-	}
-	if slices.Contains(databases, s.database) {
-		return nil
-	}
-	return fmt.Errorf("no database %[1]s is mapped to a bucket that the token may read, run: influx bucket create --name %[1]s; influx v1 dbrp create --db %[1]s --rp autogen --default --bucket-id <id of the bucket>", s.database)
-}
+// Address returns the server's URL without a password, for messages.
+func (s *Store) Address() string { return s.address }
 
 // Close ends the use of the server; closing again does nothing.
 func (s *Store) Close() error {

@@ -126,68 +126,6 @@ func TestOpenNamesWhatIsWrongWithTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestOpenCreatesTheDatabaseAndAsksForTheRest(t *testing.T) {
-	server := influxd.Start(t, influxd.WithAuth("root", "secret"))
-	admin := Config{URL: server.URL, Token: "root:secret", Bucket: `fleet "1"`}
-	s := open(t, admin)
-	mustAppend(t, s, reading("K-1", 0, 1))
-	expect(t, s, "K-1", metric, 1)
-	for _, statement := range []string{"CREATE USER reader WITH PASSWORD 'secret'", `GRANT ALL ON "fleet \"1\"" TO reader`} {
-		if _, err := s.column(t.Context(), statement, ""); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
-	for _, c := range []struct {
-		name string
-		edit func(*Config)
-		want string // "" when it opens
-	}{
-		{"again", func(*Config) {}, ""},
-		{"its default retention policy", func(c *Config) { c.Bucket += "/autogen" }, ""},
-		{"a retention policy that is missing", func(c *Config) { c.Bucket += "/month" },
-			`CREATE RETENTION POLICY "month" ON "fleet \"1\"" DURATION 30d REPLICATION 1`},
-		{"a user with rights to the database only", func(c *Config) { c.Token = "reader:secret" }, ""},
-		{"a user who may not create the database", func(c *Config) { c.Token, c.Bucket = "reader:secret", "other" }, `influx -execute 'CREATE DATABASE "other"'`},
-		{"no token", func(c *Config) { c.Token = "" }, "401"},
-		{"a wrong token", func(c *Config) { c.Token = "root:guess" }, "authorization failed"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			cfg := admin
-			c.edit(&cfg)
-			s, err := Open(t.Context(), cfg)
-			if err == nil {
-				s.Close()
-			}
-			var later *telemetry.RetryAfterError
-			switch {
-			case c.want == "" && err != nil:
-				t.Errorf("got %v", err)
-			case c.want != "" && (err == nil || errors.As(err, &later) || !strings.Contains(err.Error(), c.want)):
-				t.Errorf("got %v, want a lasting error that says %s", err, c.want)
-			case err != nil && strings.Contains(err.Error(), "secret"):
-				t.Errorf("%q tells the password", err)
-			}
-		})
-	}
-}
-
-func TestOpenOfInfluxDB2SaysHowToMapTheBucket(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Influxdb-Version", "v2.7.6")
-		if r.URL.Path == "/query" {
-			fmt.Fprint(w, `{"results":[{"statement_id":0,"series":[{"name":"databases","columns":["name"],"values":[["_monitoring"],["fleet"]]}]}]}`)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
-	}))
-	defer server.Close()
-	open(t, Config{URL: server.URL, Bucket: "fleet", Org: "org", Token: "t"})
-	_, err := Open(t.Context(), Config{URL: server.URL, Bucket: "kiosks", Org: "org", Token: "t"})
-	if err == nil || !strings.Contains(err.Error(), "influx v1 dbrp create --db kiosks") {
-		t.Errorf("got %v, want the command that maps the bucket", err)
-	}
-}
-
 func TestAServerThatIsAwayIsATemporaryError(t *testing.T) {
 	server := influxd.Start(t)
 	s := open(t, fresh(server))
