@@ -120,6 +120,11 @@ var errSketch = errors.New("the sketch is damaged")
 // UnmarshalBinary implements encoding.BinaryUnmarshaler.
 func (s *Sketch) UnmarshalBinary(b []byte) error {
 	*s = Sketch{}
+	return s.MergeBinary(b)
+}
+
+// MergeBinary adds the values of a sketch that AppendBinary wrote. After an error some may be added.
+func (s *Sketch) MergeBinary(b []byte) error {
 	next := func() uint64 {
 		v, n := binary.Uvarint(b)
 		if n <= 0 {
@@ -133,14 +138,14 @@ func (s *Sketch) UnmarshalBinary(b []byte) error {
 	if zero > math.MaxInt64 {
 		return errSketch
 	}
-	s.zero = int64(zero)
-	s.count = s.zero
+	s.zero += int64(zero)
+	s.count += int64(zero)
 	for _, half := range []*map[int32]int64{&s.positive, &s.negative} {
 		classes := next()
 		if classes > uint64(len(b)) {
 			return errSketch
 		}
-		if classes > 0 {
+		if classes > 0 && *half == nil {
 			*half = make(map[int32]int64, classes)
 		}
 		class := int64(0)

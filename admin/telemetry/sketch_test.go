@@ -15,7 +15,9 @@ func TestASketchIsAtMostOnePerCentOff(t *testing.T) {
 		"many sizes":     func() float64 { return math.Exp(20 * random.NormFloat64()) },
 		"mostly nothing": func() float64 { return max(0, random.Float64()-0.9) },
 		"one value":      func() float64 { return 42 },
-		"extremes":       func() float64 { return []float64{-math.MaxFloat64, math.MaxFloat64, math.SmallestNonzeroFloat64}[random.IntN(3)] },
+		"extremes": func() float64 {
+			return []float64{-math.MaxFloat64, math.MaxFloat64, math.SmallestNonzeroFloat64}[random.IntN(3)]
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, n := range []int{1, 2, 19, 20, 21, 1000} {
