@@ -45,10 +45,10 @@ func TestAStoreWithRollupsKeepsTheContract(t *testing.T) {
 			dirs[e] = dir
 			return e
 		}))
+		if counts[rollup.OriginRollup] < 10 || counts[rollup.OriginMixed] < 50 || counts[rollup.OriginRaw] < 100 {
+			t.Errorf("the answers came from %v: this proves nothing", counts)
+		}
 	})
-	if counts[rollup.OriginRollup] < 10 || counts[rollup.OriginMixed] < 50 || counts[rollup.OriginRaw] < 100 {
-		t.Errorf("the answers came from %v: this proves nothing", counts)
-	}
 	t.Run("InfluxDB", func(t *testing.T) {
 		server, databases := influxd.Start(t), 0
 		storetest.Run(t, func(t *testing.T) telemetry.Store {

@@ -137,7 +137,7 @@ func (p *plan) Summaries(ctx context.Context, sel telemetry.Selection, grid tele
 	for some := range slices.Chunk(sel.Serials, atOnce) {
 		part := sel
 		part.Serials = some
-		c := collector{plan: p, sel: part, grid: grid, fields: fields, windows: make(map[string][]telemetry.Summary, len(some))}
+		c := collector{plan: p, sel: part, grid: grid, fields: fields | telemetry.FieldCount, windows: make(map[string][]telemetry.Summary, len(some))}
 		if err := c.collect(ctx); err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ type collector struct {
 	plan    *plan
 	sel     telemetry.Selection
 	grid    telemetry.Grid
-	fields  telemetry.Fields
+	fields  telemetry.Fields // with the count: Merge needs it
 	windows map[string][]telemetry.Summary
 	buckets [bucketsPerDay]bucket // used again for each record
 }
