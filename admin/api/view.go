@@ -160,6 +160,8 @@ type seriesView struct {
 	Unit   string      `json:"unit"`
 	Step   string      `json:"step,omitempty"`
 	Agg    string      `json:"agg,omitempty"`
+	TZ     string      `json:"tz,omitempty"`
+	Source string      `json:"source"`
 	Points []pointView `json:"points"`
 }
 
