@@ -20,7 +20,7 @@ const (
 	// queryTimeout bounds how long a question for time series may take.
 	queryTimeout = 30 * time.Second
 	// maxQueryPoints bounds the points of a whole answer in JSON.
-	maxQueryPoints = 200_000
+	maxQueryPoints = 300_000
 )
 
 // result is a series or formula of an answer.
@@ -61,6 +61,7 @@ func (s *Server) query(c echo.Context) error {
 		return writeCSV(c, results)
 	}
 	out := viewQuery(q, results)
+	out.Step = req.Step
 	if q.histogram != nil {
 		if out.Histogram, err = s.histogram(ctx, q); err != nil {
 			return slow(err)

@@ -92,9 +92,6 @@ type querySeriesView struct {
 
 func viewQuery(q query, results []result) queryView {
 	out := queryView{From: q.from, To: q.to, Source: "raw", Series: []querySeriesView{}}
-	if q.step > 0 {
-		out.Step = q.step.String()
-	}
 	for i, r := range results {
 		if i == 0 {
 			out.Source = r.source

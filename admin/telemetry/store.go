@@ -91,8 +91,9 @@ func Aggregates() []Aggregate {
 	return []Aggregate{AggregateMean, AggregateMin, AggregateMax, AggregateLast, AggregateFirst, AggregateCount, AggregateSum, AggregateP95, AggregateRate}
 }
 
-// MaxPoints bounds the points of one answer over all its series.
-const MaxPoints = 200_000
+// MaxPoints bounds the points of one answer over all its series: a day of a thousand kiosks in windows of
+// five minutes fits.
+const MaxPoints = 300_000
 
 // Query asks for one numeric metric of some kiosks in [From, To). With Step 0 it asks for the raw
 // points and Aggregate is ignored; otherwise for one value per window of that length. Windows are

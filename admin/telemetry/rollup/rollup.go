@@ -89,7 +89,8 @@ type kioskDay struct {
 // lateness of a day of a kiosk.
 type lateness struct {
 	marked  int64 // counts the appends that made it late
-	unsaved bool  // the repository does not know of the last of them
+	unsaved bool  // the repository is to be told
+	saved   bool  // the repository knows, and nobody has begun to make the day again since
 }
 
 var _ telemetry.Store = (*Store)(nil)
@@ -126,7 +127,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	for _, m := range marks {
 		if m.Late {
-			s.late[kioskDay{m.Serial, m.Day}] = &lateness{marked: 1}
+			s.late[kioskDay{m.Serial, m.Day}] = &lateness{marked: 1, saved: true}
 		}
 	}
 	return s, nil
@@ -154,7 +155,7 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) error {
 				s.late[key] = l
 			}
 			l.marked++
-			l.unsaved = true
+			l.unsaved = !l.saved
 		}
 	}
 	return err
@@ -177,7 +178,7 @@ func (s *Store) saveMarks(ctx context.Context) error {
 	s.mu.Lock()
 	for key, l := range s.late {
 		if l.unsaved {
-			l.unsaved = false
+			l.unsaved, l.saved = false, true
 			marks = append(marks, fleet.RollupMark{Serial: key.serial, Day: key.day, Late: true})
 		}
 	}
@@ -187,7 +188,7 @@ func (s *Store) saveMarks(ctx context.Context) error {
 		defer s.mu.Unlock()
 		for _, m := range marks {
 			if l := s.late[kioskDay{m.Serial, m.Day}]; l != nil {
-				l.unsaved = true
+				l.unsaved, l.saved = true, false
 			}
 		}
 		return err

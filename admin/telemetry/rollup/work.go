@@ -230,7 +230,7 @@ func (s *Store) rebuildDay(ctx context.Context, marks []fleet.RollupMark) error 
 	from, to := dayStart(day), min(dayStart(day+1), s.until)
 	for i, m := range marks {
 		if l := s.late[kioskDay{m.Serial, day}]; l != nil {
-			before[i] = l.marked
+			before[i], l.saved = l.marked, false
 		}
 	}
 	s.mu.Unlock()
