@@ -169,10 +169,10 @@ func (s *Server) runSeries(ctx context.Context, q query, one seriesRequest, grou
 
 // unitOf returns the unit of an aggregate of a metric in that unit.
 func unitOf(unit, aggregate string) string {
-	switch {
-	case aggregate == "count":
+	switch aggregate {
+	case "count":
 		return ""
-	case aggregate == "rate":
+	case "rate":
 		return unit + "/s"
 	}
 	return unit

@@ -51,7 +51,7 @@ func (a *answer) kiosks(ctx context.Context) ([]Series, error) {
 			return a.take(1)
 		})
 	case a.query.Aggregate.Fields() != 0:
-		err = a.source.Summaries(ctx, a.selection(serials), a.query.Grid(), a.query.Aggregate.Fields(), func(k Summarized) error {
+		err = a.source.Summaries(ctx, a.selection(serials), a.query.Grid(), a.query.Aggregate.Fields(), func(k KioskWindows) error {
 			of := make([]Point, len(k.Windows))
 			for i, w := range k.Windows {
 				of[i] = Point{Time: timeOf(w.Start), Value: w.Value(a.query.Aggregate)}
@@ -90,7 +90,7 @@ func (a *answer) groups(ctx context.Context) ([]Series, error) {
 		var err error
 		// The first and the last of several kiosks need the times of the points, which a summary has not.
 		if fields := a.query.Aggregate.Fields(); fields != 0 && fields&(FieldFirst|FieldLast) == 0 {
-			err = a.source.Summaries(ctx, a.selection(serials), a.query.Grid(), fields|FieldCount, func(k Summarized) error {
+			err = a.source.Summaries(ctx, a.selection(serials), a.query.Grid(), fields|FieldCount, func(k KioskWindows) error {
 				pooled.summaries(k.Windows)
 				return nil
 			})

@@ -255,7 +255,7 @@ func (l *Lazy) Range(ctx context.Context, q Query) ([]Series, error) {
 }
 
 // Summaries passes the question on, or answers ErrNotReady.
-func (l *Lazy) Summaries(ctx context.Context, sel Selection, grid Grid, fields Fields, add func(Summarized) error) error {
+func (l *Lazy) Summaries(ctx context.Context, sel Selection, grid Grid, fields Fields, add func(KioskWindows) error) error {
 	store, err := l.get()
 	if err != nil {
 		return err

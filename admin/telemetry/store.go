@@ -35,7 +35,7 @@ import (
 type Store interface {
 	Append(ctx context.Context, readings []fleet.Reading) error
 	Range(ctx context.Context, q Query) ([]Series, error)
-	Summaries(ctx context.Context, sel Selection, grid Grid, fields Fields, add func(Summarized) error) error
+	Summaries(ctx context.Context, sel Selection, grid Grid, fields Fields, add func(KioskWindows) error) error
 	Metrics(ctx context.Context) ([]string, error)
 	Sync(ctx context.Context) error
 	Close() error

@@ -63,7 +63,7 @@ const (
 	FieldCount
 	FieldFirst
 	FieldLast
-	FieldSketch // Summarized.Sketch, if the store can
+	FieldSketch // KioskWindows.Sketch, if the store can
 )
 
 // Fields returns the parts of a Summary that the aggregate comes from; 0 when none will do.
@@ -95,8 +95,8 @@ type Selection struct {
 	From, To int64
 }
 
-// Summarized are the windows of one kiosk, oldest first. Sketch holds all points of the selection.
-type Summarized struct {
+// KioskWindows are the windows of one kiosk, oldest first. Sketch holds all points of the selection.
+type KioskWindows struct {
 	Serial  string
 	Windows []Summary
 	Sketch  *Sketch // nil when nobody asked or the store has none
@@ -110,5 +110,5 @@ type Source interface {
 	Samples(ctx context.Context, sel Selection, add func(serial string, ms int64, value float64) error) error
 	// Summaries passes what the windows of each kiosk come to; windows and kiosks without points are left
 	// out. The function may keep what it gets.
-	Summaries(ctx context.Context, sel Selection, grid Grid, fields Fields, add func(Summarized) error) error
+	Summaries(ctx context.Context, sel Selection, grid Grid, fields Fields, add func(KioskWindows) error) error
 }

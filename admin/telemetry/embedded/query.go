@@ -32,7 +32,7 @@ func (s *Store) Range(ctx context.Context, q telemetry.Query) ([]telemetry.Serie
 }
 
 // Summaries implements telemetry.Store. It computes all fields, and a sketch when asked.
-func (s *Store) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.Summarized) error) error {
+func (s *Store) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
 	release, err := s.use()
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (r *source) Samples(ctx context.Context, sel telemetry.Selection, add func(
 }
 
 // Summaries implements telemetry.Source.
-func (r *source) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.Summarized) error) error {
+func (r *source) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
 	return r.kiosks(ctx, sel, func(serial string, series []storage.Series) error {
 		w := telemetry.NewWindows(grid, "")
 		var sketch *telemetry.Sketch
@@ -102,7 +102,7 @@ func (r *source) Summaries(ctx context.Context, sel telemetry.Selection, grid te
 		if err != nil || w.Len() == 0 {
 			return err
 		}
-		return add(telemetry.Summarized{Serial: serial, Windows: w.Summaries(), Sketch: sketch})
+		return add(telemetry.KioskWindows{Serial: serial, Windows: w.Summaries(), Sketch: sketch})
 	})
 }
 

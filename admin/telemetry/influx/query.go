@@ -29,7 +29,7 @@ func (s *Store) Range(ctx context.Context, q telemetry.Query) ([]telemetry.Serie
 }
 
 // Summaries implements telemetry.Store. There are no sketches: InfluxDB cannot compute them.
-func (s *Store) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.Summarized) error) error {
+func (s *Store) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
 	if s.closed.Load() {
 		return telemetry.ErrClosed
 	}
@@ -119,7 +119,7 @@ func (r source) Samples(ctx context.Context, sel telemetry.Selection, add func(s
 }
 
 // Summaries implements telemetry.Source.
-func (r source) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.Summarized) error) error {
+func (r source) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
 	functions := functionsFor(fields)
 	for _, part := range parts(sel) {
 		var err error
@@ -136,8 +136,8 @@ func (r source) Summaries(ctx context.Context, sel telemetry.Selection, grid tel
 }
 
 // stepped lets the server find the windows, which it aligns to the epoch as we do.
-func (r source) stepped(ctx context.Context, part selection, functions []function, stepMilli int64, add func(telemetry.Summarized) error) error {
-	var current telemetry.Summarized
+func (r source) stepped(ctx context.Context, part selection, functions []function, stepMilli int64, add func(telemetry.KioskWindows) error) error {
+	var current telemetry.KioskWindows
 	finish := func() error {
 		if len(current.Windows) == 0 {
 			return nil
@@ -166,7 +166,7 @@ func (r source) stepped(ctx context.Context, part selection, functions []functio
 }
 
 // windowByWindow asks for each window by itself: the server knows days of 24 hours only.
-func (r source) windowByWindow(ctx context.Context, part selection, functions []function, grid telemetry.Grid, add func(telemetry.Summarized) error) error {
+func (r source) windowByWindow(ctx context.Context, part selection, functions []function, grid telemetry.Grid, add func(telemetry.KioskWindows) error) error {
 	bySerial := map[string][]telemetry.Summary{}
 	var order []string
 	for ms := part.from; ms < part.to; {
@@ -187,7 +187,7 @@ func (r source) windowByWindow(ctx context.Context, part selection, functions []
 	}
 	slices.Sort(order)
 	for _, serial := range order {
-		if err := add(telemetry.Summarized{Serial: serial, Windows: bySerial[serial]}); err != nil {
+		if err := add(telemetry.KioskWindows{Serial: serial, Windows: bySerial[serial]}); err != nil {
 			return err
 		}
 	}

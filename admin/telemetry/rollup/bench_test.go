@@ -122,7 +122,7 @@ func BenchmarkQuery(b *testing.B) {
 		ask(b, "1,000 kiosks, 24 h, mean of 5 min", s, mean, rollup.OriginMixed)
 		mean.Groups = []telemetry.Group{{Name: "all", Serials: serials}}
 		ask(b, "1,000 kiosks, 24 h, fleet mean of 5 min", s, mean, rollup.OriginMixed)
-		mean.From, mean.To = to.Add(-23*time.Hour), to
+		mean.From, mean.To = to.Add(-24*time.Hour), to.Add(-time.Hour)
 		ask(b, "1,000 kiosks, 23 h, fleet mean of 5 min, all rolled up", s, mean, rollup.OriginRollup)
 	})
 	b.Run("month", func(b *testing.B) {

@@ -120,7 +120,7 @@ func (s *sketches) points(ctx context.Context, sel telemetry.Selection, serials 
 		day := dayOf(from)
 		end := min(to, dayStart(day+1))
 		part := telemetry.Selection{Metric: sel.Metric, Serials: serials, From: from, To: end}
-		err := s.plan.store.inner.Summaries(ctx, part, s.plan.grid, telemetry.FieldCount|telemetry.FieldSketch, func(k telemetry.Summarized) error {
+		err := s.plan.store.inner.Summaries(ctx, part, s.plan.grid, telemetry.FieldCount|telemetry.FieldSketch, func(k telemetry.KioskWindows) error {
 			if k.Sketch == nil {
 				return errNoSketch
 			}

@@ -126,7 +126,7 @@ func (p *plan) Samples(context.Context, telemetry.Selection, func(string, int64,
 const windowsAtOnce = 500_000
 
 // Summaries implements telemetry.Source.
-func (p *plan) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.Summarized) error) error {
+func (p *plan) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
 	perKiosk := int64(1)
 	if step, same := grid.Step(); same {
 		perKiosk += (sel.To - sel.From) / step
@@ -143,7 +143,7 @@ func (p *plan) Summaries(ctx context.Context, sel telemetry.Selection, grid tele
 		}
 		for _, serial := range some {
 			if w := c.windows[serial]; len(w) > 0 {
-				if err := add(telemetry.Summarized{Serial: serial, Windows: w}); err != nil {
+				if err := add(telemetry.KioskWindows{Serial: serial, Windows: w}); err != nil {
 					return err
 				}
 			}
@@ -202,7 +202,7 @@ func (c *collector) points(ctx context.Context, serials []string, from, to int64
 	}
 	c.plan.fromPoints = true
 	sel := telemetry.Selection{Metric: c.sel.Metric, Serials: serials, From: from, To: to}
-	return c.plan.store.inner.Summaries(ctx, sel, c.grid, c.fields, func(k telemetry.Summarized) error {
+	return c.plan.store.inner.Summaries(ctx, sel, c.grid, c.fields, func(k telemetry.KioskWindows) error {
 		for _, w := range k.Windows {
 			c.add(k.Serial, w)
 		}

@@ -197,7 +197,7 @@ func (s *Store) saveMarks(ctx context.Context) error {
 }
 
 // Summaries passes the question on to the inner store.
-func (s *Store) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.Summarized) error) error {
+func (s *Store) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
 	return s.inner.Summaries(ctx, sel, grid, fields, add)
 }
 

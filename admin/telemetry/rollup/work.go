@@ -70,8 +70,7 @@ func (s *Store) roll(ctx context.Context) (more bool, err error) {
 			return false, nil
 		}
 	}
-	metrics, err := s.inner.Metrics(ctx) // also whether the store is ready
-	if err != nil {
+	if _, err := s.inner.Metrics(ctx); err != nil { // it is not ready, say: nothing is begun
 		return false, err
 	}
 	progress := fleet.RollupProgress{From: time.UnixMilli(from), Until: time.UnixMilli(until), Target: time.UnixMilli(target)}
@@ -82,7 +81,8 @@ func (s *Store) roll(ctx context.Context) (more bool, err error) {
 	s.bound = target // from now on a point before it is late
 	s.mu.Unlock()
 	// What was appended before the bound moved must be among the metrics.
-	if metrics, err = s.inner.Metrics(ctx); err != nil {
+	metrics, err := s.inner.Metrics(ctx)
+	if err != nil {
 		return false, err
 	}
 	for _, metric := range metrics {
@@ -109,12 +109,12 @@ type piece struct {
 	store    *Store
 	metric   string
 	from, to int64
-	some     []telemetry.Summarized // read and not yet written
+	some     []telemetry.KioskWindows // read and not yet written
 }
 
 func (p *piece) roll(ctx context.Context) error {
 	fields := telemetry.FieldMin | telemetry.FieldMax | telemetry.FieldSum | telemetry.FieldCount | telemetry.FieldSketch
-	err := p.store.inner.Summaries(ctx, telemetry.Selection{Metric: p.metric, From: p.from, To: p.to}, buckets, fields, func(k telemetry.Summarized) error {
+	err := p.store.inner.Summaries(ctx, telemetry.Selection{Metric: p.metric, From: p.from, To: p.to}, buckets, fields, func(k telemetry.KioskWindows) error {
 		if p.some = append(p.some, k); len(p.some) < rollupsAtOnce {
 			return nil
 		}
@@ -173,7 +173,7 @@ func (p *piece) write(ctx context.Context) error {
 }
 
 // add puts windows of a day that begins at start into their buckets.
-func (r *record) add(start int64, k telemetry.Summarized) {
+func (r *record) add(start int64, k telemetry.KioskWindows) {
 	for _, w := range k.Windows {
 		if i := (w.Start - start) / bucketMilli; i >= 0 && i < bucketsPerDay {
 			r.buckets[i] = bucket{w.Count, w.Min, w.Max, w.Sum}
@@ -288,7 +288,7 @@ func (s *Store) remake(ctx context.Context, metric string, serials []string, day
 		some = some[:0]
 		return s.repo.SaveRollups(ctx, kept, nil)
 	}
-	err := s.inner.Summaries(ctx, telemetry.Selection{Metric: metric, Serials: serials, From: dayStart(day), To: to}, buckets, fields, func(k telemetry.Summarized) error {
+	err := s.inner.Summaries(ctx, telemetry.Selection{Metric: metric, Serials: serials, From: dayStart(day), To: to}, buckets, fields, func(k telemetry.KioskWindows) error {
 		r := &record{until: int((to - dayStart(day)) / bucketMilli), sketch: &telemetry.Sketch{}}
 		r.add(dayStart(day), k)
 		data, err := r.encode(nil)

@@ -205,7 +205,7 @@ func summaries(t *testing.T, s *suite) {
 			got := map[string][]telemetry.Summary{}
 			var order []string
 			sel := telemetry.Selection{Metric: metric, Serials: serials, From: start, To: start + 600_000}
-			err := store.Summaries(t.Context(), sel, telemetry.NewGrid(5*time.Minute, nil), fields, func(k telemetry.Summarized) error {
+			err := store.Summaries(t.Context(), sel, telemetry.NewGrid(5*time.Minute, nil), fields, func(k telemetry.KioskWindows) error {
 				order = append(order, k.Serial)
 				for _, w := range k.Windows {
 					w.First, w.Last = 0, 0 // nobody asked
