@@ -125,6 +125,9 @@ func (p *plan) Samples(context.Context, telemetry.Selection, func(string, int64,
 // windowsAtOnce bounds the windows of several kiosks that are in memory at once, but for very long queries.
 const windowsAtOnce = 500_000
 
+// maxExpected bounds the windows for which memory is taken before there are any.
+const maxExpected = 1000
+
 // Summaries implements telemetry.Source.
 func (p *plan) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
 	perKiosk := int64(1)
@@ -137,7 +140,7 @@ func (p *plan) Summaries(ctx context.Context, sel telemetry.Selection, grid tele
 	for some := range slices.Chunk(sel.Serials, atOnce) {
 		part := sel
 		part.Serials = some
-		c := collector{plan: p, sel: part, grid: grid, fields: fields | telemetry.FieldCount, windows: make(map[string][]telemetry.Summary, len(some))}
+		c := collector{plan: p, sel: part, grid: grid, fields: fields | telemetry.FieldCount, expected: min(perKiosk+1, maxExpected), windows: make(map[string][]telemetry.Summary, len(some))}
 		if err := c.collect(ctx); err != nil {
 			return err
 		}
@@ -160,6 +163,8 @@ type collector struct {
 	fields  telemetry.Fields // with the count: Merge needs it
 	windows map[string][]telemetry.Summary
 	buckets [bucketsPerDay]bucket // used again for each record
+
+	expected int64 // windows of a kiosk
 }
 
 func (c *collector) collect(ctx context.Context) error {
@@ -212,12 +217,15 @@ func (c *collector) points(ctx context.Context, serials []string, from, to int64
 
 // add adds the next part of a window, or the next window.
 func (c *collector) add(serial string, w telemetry.Summary) {
-	of := c.windows[serial]
+	c.windows[serial] = joined(c.windows[serial], w)
+}
+
+func joined(of []telemetry.Summary, w telemetry.Summary) []telemetry.Summary {
 	if n := len(of); n > 0 && of[n-1].Start == w.Start {
 		of[n-1].Merge(w)
-		return
+		return of
 	}
-	c.windows[serial] = append(of, w)
+	return append(of, w)
 }
 
 // rollups adds what the rollups of some days have, but that of the late kiosks from the inner store.
@@ -256,6 +264,10 @@ func (c *collector) record(serial string, day int64, data []byte) error {
 	}
 	first, last := max(0, (p.from-begin)/bucketMilli), min(bucketsPerDay, (p.to-begin)/bucketMilli)
 	var start, end int64
+	of := c.windows[serial]
+	if of == nil {
+		of = make([]telemetry.Summary, 0, c.expected)
+	}
 	for i := first; i < last; i++ {
 		if c.buckets[i].count == 0 {
 			continue
@@ -263,8 +275,9 @@ func (c *collector) record(serial string, day int64, data []byte) error {
 		if ms := begin + i*bucketMilli; ms >= end {
 			start, end = c.grid.Window(ms)
 		}
-		c.add(serial, summaryOf(start, c.buckets[i]))
+		of = joined(of, summaryOf(start, c.buckets[i]))
 	}
+	c.windows[serial] = of
 	return nil
 }
 
