@@ -29,6 +29,9 @@ func (s *Store) Work(ctx context.Context) error {
 	if err := s.lease(ctx); err != nil {
 		return err
 	}
+	if err := s.adopt(ctx); err != nil {
+		return err
+	}
 	for {
 		more, err := s.roll(ctx)
 		if err != nil {
@@ -55,6 +58,20 @@ func (s *Store) lease(ctx context.Context) error {
 		err = ErrBusy
 	}
 	return err
+}
+
+// adopt learns how far into the past another process, which worked before, has rolled up.
+func (s *Store) adopt(ctx context.Context) error {
+	p, err := s.repo.RollupProgress(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.Until.IsZero() {
+		s.from = min(s.from, p.From.UnixMilli())
+	}
+	return nil
 }
 
 // roll rolls up the next piece, at most to the end of its day, and reports whether there may be more.
@@ -86,9 +103,6 @@ func (s *Store) roll(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	for _, metric := range metrics {
-		if err := s.lease(ctx); err != nil {
-			return false, err
-		}
 		p := piece{store: s, metric: metric, from: until, to: target}
 		if err := p.roll(ctx); err != nil {
 			return false, err
@@ -132,7 +146,7 @@ func (p *piece) write(ctx context.Context) error {
 		return nil
 	}
 	day := dayOf(p.from)
-	end := int((p.to - dayStart(day)) / bucketMilli)
+	first, end := int((p.from-dayStart(day))/bucketMilli), int((p.to-dayStart(day))/bucketMilli)
 	records := make(map[string]*record, len(p.some))
 	serials := make([]string, len(p.some))
 	for i := range p.some {
@@ -159,6 +173,9 @@ func (p *piece) write(ctx context.Context) error {
 			r = &record{sketch: &telemetry.Sketch{}}
 		case r.until >= end: // written by a try that was interrupted
 			continue
+		case r.until > first: // another process went on meanwhile, and its sketch has some of this
+			r.sketch = nil
+			p.store.again(k.Serial, day)
 		}
 		r.add(dayStart(day), k)
 		r.until = end
@@ -169,6 +186,9 @@ func (p *piece) write(ctx context.Context) error {
 		out = append(out, fleet.Rollup{Metric: p.metric, Serial: k.Serial, Day: day, Data: data})
 	}
 	p.some = p.some[:0]
+	if err := p.store.lease(ctx); err != nil {
+		return err
+	}
 	return p.store.repo.SaveRollups(ctx, out, nil)
 }
 
@@ -189,6 +209,11 @@ func (r *record) add(start int64, k telemetry.KioskWindows) {
 // damaged has a day made again whose rollup cannot be read.
 func (s *Store) damaged(serial, metric string, day int64, why error) {
 	s.cfg.Log.Error("a rollup cannot be read and is made again", "serial", serial, "metric", metric, "day", time.UnixMilli(dayStart(day)).UTC().Format(time.DateOnly), "error", why)
+	s.again(serial, day)
+}
+
+// again has a day made again.
+func (s *Store) again(serial string, day int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := kioskDay{serial, day}
@@ -286,6 +311,9 @@ func (s *Store) remake(ctx context.Context, metric string, serials []string, day
 			return err
 		}
 		some = some[:0]
+		if err := s.lease(ctx); err != nil {
+			return err
+		}
 		return s.repo.SaveRollups(ctx, kept, nil)
 	}
 	err := s.inner.Summaries(ctx, telemetry.Selection{Metric: metric, Serials: serials, From: dayStart(day), To: to}, buckets, fields, func(k telemetry.KioskWindows) error {

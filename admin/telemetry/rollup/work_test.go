@@ -160,3 +160,36 @@ func TestADayBeforeTheFirstStartCanBeRolledUp(t *testing.T) {
 	f.work()
 	f.expect("afterwards", 1440, rollup.OriginRollup)
 }
+
+// A server that has started, and not yet worked, does not know that a command has.
+func TestWhatAnotherProcessRolledUpIsNotCountedTwice(t *testing.T) {
+	f := newFixture(t)
+	other := f.cfg
+	other.Owner = "b"
+	s, err := rollup.Open(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.append(f.now, 60)
+	f.now = f.now.Add(time.Hour)
+	f.work()
+	for i := range 42 {
+		r := fleet.Reading{Serial: "K-1", Time: f.now.Add(time.Duration(i) * time.Minute), Values: []fleet.Value{{Metric: metric, Value: 100}}}
+		if err := s.Append(t.Context(), []fleet.Reading{r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.now = f.now.Add(90 * time.Minute)
+	if err := s.Work(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	today := f.now.Truncate(day)
+	// 720 readings of 1 in the morning, 60 after noon, then 42 of 100: more than 5% of them, but not if some of 1
+	// counted twice.
+	for a, want := range map[telemetry.Aggregate]float64{telemetry.AggregateCount: 822, telemetry.AggregateP95: 100} {
+		all, origin, err := s.Answer(t.Context(), telemetry.Query{Metric: metric, Serials: []string{"K-1"}, From: today, To: today.Add(day), Step: day, Aggregate: a})
+		if err != nil || origin == rollup.OriginRaw || all[0].Points[0].Value < 0.99*want || all[0].Points[0].Value > 1.01*want {
+			t.Errorf("%s: %v from %s, %v, want %v", a, all, origin, err, want)
+		}
+	}
+}
