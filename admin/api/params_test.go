@@ -181,7 +181,7 @@ func TestTelemetryParameters(t *testing.T) {
 				}
 				return
 			}
-			got := decode[seriesView](t, rec, 200)
+			got := decode[fullSeries](t, rec, 200)
 			if len(s.asked) != 1 || !reflect.DeepEqual(s.asked[0], *tt.want) {
 				t.Errorf("asked %+v, want %+v", s.asked, *tt.want)
 			}
@@ -191,7 +191,7 @@ func TestTelemetryParameters(t *testing.T) {
 		})
 	}
 	s := callSite(t)
-	if got := decode[seriesView](t, s.do("GET", "/kiosks/K-1/telemetry?metric=hardware.cpu_temp", "", as("viewer")), 200); got.Points == nil || got.Unit != "°C" {
+	if got := decode[fullSeries](t, s.do("GET", "/kiosks/K-1/telemetry?metric=hardware.cpu_temp", "", as("viewer")), 200); got.Points == nil || got.Unit != "°C" {
 		t.Errorf("without points: %+v", got)
 	}
 }

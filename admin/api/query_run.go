@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -60,14 +59,13 @@ func (s *Server) query(c echo.Context) error {
 	if csv {
 		return writeCSV(c, results)
 	}
-	out := viewQuery(q, results)
-	out.Step = req.Step
+	out := viewQuery(q, req.Step, results)
 	if q.histogram != nil {
 		if out.Histogram, err = s.histogram(ctx, q); err != nil {
 			return slow(err)
 		}
 	}
-	return c.JSON(http.StatusOK, out)
+	return newPointWriter(c).query(out, results)
 }
 
 // slow adds advice to an answer that took too long.

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -26,6 +28,25 @@ func querySite(t *testing.T) *site {
 		s.kiosks[serial] = &k
 	}
 	return s
+}
+
+// pointView, fullSeries and fullQuery are answers as clients read them.
+type pointView struct {
+	Time  time.Time `json:"time"`
+	Value float64   `json:"value"`
+}
+
+type fullSeries struct {
+	seriesView
+	Points []pointView `json:"points"`
+}
+
+type fullQuery struct {
+	queryView
+	Series []struct {
+		querySeriesView
+		Points []pointView `json:"points"`
+	} `json:"series"`
 }
 
 func minutes(values ...float64) []Point {
@@ -61,7 +82,7 @@ func TestAQueryAsksForWhatItSelects(t *testing.T) {
 		})
 	}
 	s := querySite(t)
-	if got := decode[queryView](t, s.do("POST", "/query", `{"series":[{"metric":"hardware.cpu_temp","kiosks":{"tag":"none"}}]}`, as("viewer")), 200); len(got.Series) != 0 || len(s.asked) != 0 {
+	if got := decode[fullQuery](t, s.do("POST", "/query", `{"series":[{"metric":"hardware.cpu_temp","kiosks":{"tag":"none"}}]}`, as("viewer")), 200); len(got.Series) != 0 || len(s.asked) != 0 {
 		t.Errorf("no kiosk: %+v, asked %v", got, s.asked)
 	}
 }
@@ -85,7 +106,7 @@ func TestAQueryComputesAndRanks(t *testing.T) {
 		{"lowest by max", `"math":[{"name":"r","expr":"a+a"}],"top":{"of":"a","k":1,"by":"max","order":"asc"}`, "r K-3 [14]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := decode[queryView](t, s.do("POST", "/query", `{`+series+`,`+tt.more+`}`, as("viewer")), 200)
+			got := decode[fullQuery](t, s.do("POST", "/query", `{`+series+`,`+tt.more+`}`, as("viewer")), 200)
 			var shown []string
 			for _, one := range got.Series {
 				if one.Name == "r" {
@@ -106,7 +127,7 @@ func TestAQueryComputesAndRanks(t *testing.T) {
 func TestAHistogramCountsTheLastValues(t *testing.T) {
 	s := querySite(t)
 	s.answers = map[string]Answer{"hardware.cpu_temp": {Series: []NamedSeries{{"K-1", minutes(1, 0)}, {"K-2", minutes(2.5)}, {"K-3", minutes(10)}, {"K-4", minutes(5)}}}}
-	got := decode[queryView](t, s.do("POST", "/query", `{"histogram":{"metric":"hardware.cpu_temp","buckets":4}}`, as("viewer")), 200)
+	got := decode[fullQuery](t, s.do("POST", "/query", `{"histogram":{"metric":"hardware.cpu_temp","buckets":4}}`, as("viewer")), 200)
 	want := histogramView{"hardware.cpu_temp", "°C", start, 4, []binView{{0, 2.5, 1}, {2.5, 5, 1}, {5, 7.5, 1}, {7.5, 10, 1}}}
 	if got.Histogram == nil || !reflect.DeepEqual(*got.Histogram, want) {
 		t.Errorf("got %+v, want %+v", got.Histogram, want)
@@ -116,12 +137,12 @@ func TestAHistogramCountsTheLastValues(t *testing.T) {
 	}
 	s.lives["K-2"] = &fleet.Live{Interval: 20 * time.Second}
 	s.asked = nil
-	decode[queryView](t, s.do("POST", "/query", `{"histogram":{"metric":"hardware.cpu_temp"}}`, as("viewer")), 200)
+	decode[fullQuery](t, s.do("POST", "/query", `{"histogram":{"metric":"hardware.cpu_temp"}}`, as("viewer")), 200)
 	if len(s.asked) != 2 || !slices.Equal(s.asked[1].Serials, []string{"K-2"}) || s.asked[1].Step != time.Minute {
 		t.Errorf("a kiosk that reports every 20 s: asked %+v", s.asked)
 	}
 	s.answers["hardware.cpu_temp"] = Answer{}
-	if got := decode[queryView](t, s.do("POST", "/query", `{"histogram":{"metric":"hardware.cpu_temp"}}`, as("viewer")), 200); got.Histogram.Kiosks != 0 || len(got.Histogram.Buckets) != 0 {
+	if got := decode[fullQuery](t, s.do("POST", "/query", `{"histogram":{"metric":"hardware.cpu_temp"}}`, as("viewer")), 200); got.Histogram.Kiosks != 0 || len(got.Histogram.Buckets) != 0 {
 		t.Errorf("of nothing: %+v", got.Histogram)
 	}
 }
@@ -269,4 +290,31 @@ func FuzzQuery(f *testing.F) {
 			t.Errorf("%d: %s", rec.Code, rec.Body)
 		}
 	})
+}
+
+func TestPointsAreWrittenExactly(t *testing.T) {
+	at := func(text string) time.Time {
+		when, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return when
+	}
+	points := []Point{
+		{at("2026-01-02T03:04:05Z"), 1.5}, {at("2026-01-02T23:59:59.999Z"), -0.000001}, {at("2026-01-03T00:00:00.01Z"), 1e-7}, {at("1969-12-31T23:59:59.5Z"), 1e21},
+		{at("1971-01-01T00:00:00Z"), 123456789012345680}, {at("2026-03-02T10:00:00+05:30"), -3}, {at("2261-12-31T10:20:30Z"), 0.1 + 0.2}, {at("2026-01-02T03:04:05Z"), 0},
+	}
+	var got strings.Builder
+	w := &pointWriter{to: &got, day: math.MinInt64}
+	w.points(points)
+	w.flush()
+	var read []pointView
+	if err := json.Unmarshal([]byte(got.String()), &read); err != nil || len(read) != len(points) {
+		t.Fatalf("%v: %s", err, got.String())
+	}
+	for i, p := range points {
+		if read[i] != (pointView{p.Time.UTC(), p.Value}) {
+			t.Errorf("%v is written as %v", p, read[i])
+		}
+	}
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -54,52 +53,42 @@ func (s *Server) telemetry(c echo.Context) error {
 	if csv {
 		return writeCSV(c, []result{r})
 	}
-	out := seriesView{Serial: k.Serial, Metric: one.Metric, Unit: r.unit, Step: c.QueryParam("step"), Agg: one.Agg, TZ: c.QueryParam("tz"), Source: r.source, Points: []pointView{}}
+	var points []Point
 	for _, g := range r.groups {
-		out.Points = viewPoints(g.Points)
+		points = g.Points
 	}
-	return c.JSON(http.StatusOK, out)
+	return newPointWriter(c).series(seriesView{
+		Serial: k.Serial, Metric: one.Metric, Unit: r.unit, Step: c.QueryParam("step"), Agg: one.Agg, TZ: c.QueryParam("tz"), Source: r.source,
+	}, points)
 }
 
-func viewPoints(points []Point) []pointView {
-	out := make([]pointView, len(points))
-	for i, p := range points {
-		out[i] = pointView(p)
-	}
-	return out
-}
-
-// queryView is the answer to POST /query.
+// queryView is the answer to POST /query, followed by its series.
 type queryView struct {
-	From      time.Time         `json:"from"`
-	To        time.Time         `json:"to"`
-	Step      string            `json:"step,omitempty"`
-	Source    string            `json:"source"`
-	Series    []querySeriesView `json:"series"`
-	Histogram *histogramView    `json:"histogram,omitempty"`
+	From      time.Time      `json:"from"`
+	To        time.Time      `json:"to"`
+	Step      string         `json:"step,omitempty"`
+	Source    string         `json:"source"`
+	Histogram *histogramView `json:"histogram,omitempty"`
 }
 
+// querySeriesView is followed by its points.
 type querySeriesView struct {
-	Name    string      `json:"name"`
-	Group   string      `json:"group"`
-	GroupBy string      `json:"group_by"`
-	Metric  string      `json:"metric,omitempty"`
-	Unit    string      `json:"unit"`
-	Agg     string      `json:"agg,omitempty"`
-	Source  string      `json:"source"`
-	Points  []pointView `json:"points"`
+	Name    string `json:"name"`
+	Group   string `json:"group"`
+	GroupBy string `json:"group_by"`
+	Metric  string `json:"metric,omitempty"`
+	Unit    string `json:"unit"`
+	Agg     string `json:"agg,omitempty"`
+	Source  string `json:"source"`
 }
 
-func viewQuery(q query, results []result) queryView {
-	out := queryView{From: q.from, To: q.to, Source: "raw", Series: []querySeriesView{}}
+func viewQuery(q query, step string, results []result) queryView {
+	out := queryView{From: q.from, To: q.to, Step: step, Source: "raw"}
 	for i, r := range results {
 		if i == 0 {
 			out.Source = r.source
 		}
 		out.Source = mixed(out.Source, r.source)
-		for _, g := range r.groups {
-			out.Series = append(out.Series, querySeriesView{r.name, g.Name, r.groupBy, r.metric, r.unit, r.agg, r.source, viewPoints(g.Points)})
-		}
 	}
 	return out
 }
