@@ -28,10 +28,11 @@ func openEmbedded(t testing.TB, dir string) telemetry.Store {
 func TestAStoreWithRollupsKeepsTheContract(t *testing.T) {
 	counts := map[rollup.Origin]int{}
 	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
 		dirs := map[telemetry.Store]string{}
 		storetest.Run(t, func(t *testing.T) telemetry.Store {
 			dir := t.TempDir()
-			e := newEager(t, openEmbedded(t, filepath.Join(dir, "tsdb")), filepath.Join(dir, "sql.db"), time.Time{})
+			e := newEager(t, openEmbedded(t, filepath.Join(dir, "tsdb")), newMemory(), time.Time{})
 			dirs[e] = dir
 			e.origins.counts = counts
 			return e
@@ -41,7 +42,7 @@ func TestAStoreWithRollupsKeepsTheContract(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := dirs[s]
-			e := newEager(t, openEmbedded(t, filepath.Join(dir, "tsdb")), old.file, old.clock())
+			e := newEager(t, openEmbedded(t, filepath.Join(dir, "tsdb")), old.repo, old.clock())
 			dirs[e] = dir
 			return e
 		}))
@@ -50,6 +51,7 @@ func TestAStoreWithRollupsKeepsTheContract(t *testing.T) {
 		}
 	})
 	t.Run("InfluxDB", func(t *testing.T) {
+		t.Parallel()
 		server, databases := influxd.Start(t), 0
 		storetest.Run(t, func(t *testing.T) telemetry.Store {
 			databases++
@@ -57,7 +59,7 @@ func TestAStoreWithRollupsKeepsTheContract(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return newEager(t, inner, filepath.Join(t.TempDir(), "sql.db"), time.Time{})
+			return newEager(t, inner, newMemory(), time.Time{})
 		})
 	})
 }

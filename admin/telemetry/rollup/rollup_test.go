@@ -3,6 +3,7 @@ package rollup_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,11 +19,11 @@ type eager struct {
 	*rollup.Store
 	t       testing.TB
 	inner   telemetry.Store
-	file    string
-	repo    *store.Store
+	repo    rollup.Repository
 	origins *origins
 
-	once sync.Once // opens
+	once   sync.Once // opens
+	opened atomic.Bool
 
 	mu  sync.Mutex
 	now time.Time
@@ -45,9 +46,9 @@ func openRepository(t testing.TB, file string) *store.Store {
 }
 
 // newEager returns an eager store; history is rolled up from two weeks before the first reading on.
-func newEager(t testing.TB, inner telemetry.Store, file string, now time.Time) *eager {
+func newEager(t testing.TB, inner telemetry.Store, repo rollup.Repository, now time.Time) *eager {
 	t.Helper()
-	e := &eager{t: t, inner: inner, file: file, repo: openRepository(t, file), origins: &origins{counts: map[rollup.Origin]int{}}, now: now}
+	e := &eager{t: t, inner: inner, repo: repo, origins: &origins{counts: map[rollup.Origin]int{}}, now: now}
 	if !now.IsZero() {
 		e.open()
 	}
@@ -69,6 +70,7 @@ func (e *eager) open() {
 		e.t.Fatal(err)
 	}
 	e.Store = s
+	e.opened.Store(true)
 }
 
 func (e *eager) Append(ctx context.Context, readings []fleet.Reading) error {
@@ -97,7 +99,7 @@ func (e *eager) Append(ctx context.Context, readings []fleet.Reading) error {
 }
 
 func (e *eager) Range(ctx context.Context, q telemetry.Query) ([]telemetry.Series, error) {
-	if e.Store == nil {
+	if !e.opened.Load() {
 		return e.inner.Range(ctx, q)
 	}
 	all, origin, err := e.Answer(ctx, q)
@@ -110,8 +112,5 @@ func (e *eager) Range(ctx context.Context, q telemetry.Query) ([]telemetry.Serie
 func (e *eager) Metrics(ctx context.Context) ([]string, error) { return e.inner.Metrics(ctx) }
 
 func (e *eager) Close() error {
-	if e.Store == nil {
-		return e.inner.Close()
-	}
-	return e.Store.Close()
+	return e.inner.Close()
 }
