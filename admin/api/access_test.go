@@ -70,6 +70,7 @@ var calls = []struct {
 	{"GET", "/kiosks", "", fleet.RoleViewer, 200},
 	{"GET", "/kiosks/K-1", "", fleet.RoleViewer, 200},
 	{"GET", "/kiosks/K-1/telemetry?metric=hardware.cpu_temp", "", fleet.RoleViewer, 200},
+	{"POST", "/query", `{"series":[{"metric":"hardware.cpu_temp"}]}`, fleet.RoleViewer, 200},
 	{"GET", "/kiosks/K-1/commands", "", fleet.RoleViewer, 200},
 	{"GET", "/kiosks/K-1/events", "", fleet.RoleViewer, 200},
 	{"GET", "/commands/c1", "", fleet.RoleViewer, 200},

@@ -46,6 +46,7 @@ type world struct {
 	intake   fleet.IntakeStatus
 	points   []Point
 	asked    []Range
+	answers  map[string]Answer
 	sent     []string // orders, as serial name params expires key actor
 	calls    []string // changes, as verb target actor
 	failing  error    // every call that may fail returns it
@@ -263,11 +264,31 @@ func (h histories) Refusals(_ context.Context, serial string) ([]fleet.Refusals,
 // serieses is the Series of a world.
 type serieses struct{ w *world }
 
-func (s serieses) Range(_ context.Context, q Range) ([]Point, error) {
+// Range gives every kiosk or group the world's points, or those that answers has for the metric.
+func (s serieses) Range(ctx context.Context, q Range) (Answer, error) {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
 	s.w.asked = append(s.w.asked, q)
-	return s.w.points, s.w.failing
+	if s.w.failing != nil || ctx.Err() != nil {
+		return Answer{}, cmp.Or(s.w.failing, ctx.Err())
+	}
+	if of, ok := s.w.answers[q.Metric]; ok {
+		return of, nil
+	}
+	out := Answer{Source: "raw"}
+	for _, serial := range q.Serials {
+		if len(s.w.points) > 0 {
+			out.Series = append(out.Series, NamedSeries{serial, s.w.points})
+		}
+	}
+	for _, g := range q.Groups {
+		out.Series = append(out.Series, NamedSeries{g.Name, s.w.points})
+	}
+	return out, nil
+}
+
+func (s serieses) Metrics(context.Context, string) ([]string, error) {
+	return []string{"hardware.cpu_temp", "vendor.sensor_7"}, s.w.failing
 }
 
 // shelf is the Letters, Settling and Intake of a world. ReplayMany takes two letters at a time.

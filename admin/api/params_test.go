@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/base64"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +134,11 @@ func TestListParameters(t *testing.T) {
 }
 
 func TestTelemetryParameters(t *testing.T) {
-	hour := Range{Serial: "K-1", Metric: "hardware.cpu_temp", From: start.Add(-time.Hour), To: start}
+	madrid, err := time.LoadLocation("Europe/Madrid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hour := Range{Serials: []string{"K-1"}, Metric: "hardware.cpu_temp", From: start.Add(-time.Hour), To: start}
 	with := func(change func(*Range)) *Range { r := hour; change(&r); return &r }
 	tests := []struct {
 		query string
@@ -155,6 +160,14 @@ func TestTelemetryParameters(t *testing.T) {
 		{"metric=hardware.cpu_temp&step=0s", nil, "step"},
 		{"metric=hardware.cpu_temp&step=often", nil, "step"},
 		{"metric=hardware.cpu_temp&agg=max", nil, "agg"},
+		{"metric=hardware.cpu_temp&step=1d&agg=rate&tz=Europe/Madrid", with(func(r *Range) { r.Step, r.Aggregate, r.Zone = 24*time.Hour, "rate", madrid }), ""},
+		{"metric=hardware.cpu_temp&step=1d&tz=Mars/Base", nil, "tz"},
+		{"metric=hardware.cpu_temp&step=1d&tz=../../etc/passwd", nil, "tz"},
+		{"metric=hardware.cpu_temp&step=1d&tz=Local", nil, "tz"},
+		{"metric=hardware.cpu_temp&from=now", nil, "from"},
+		{"metric=hardware.cpu_temp&from=-1h&to=-2h", nil, "from"},
+		{"metric=hardware.cpu_temp&from=1990-01-01T00:00:00Z", nil, "from"},
+		{"metric=hardware.cpu_temp&format=xml", nil, "format"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.query, func(t *testing.T) {
@@ -168,8 +181,8 @@ func TestTelemetryParameters(t *testing.T) {
 				}
 				return
 			}
-			got := decode[seriesView](t, rec, 200)
-			if len(s.asked) != 1 || s.asked[0] != *tt.want {
+			got := decode[fullSeries](t, rec, 200)
+			if len(s.asked) != 1 || !reflect.DeepEqual(s.asked[0], *tt.want) {
 				t.Errorf("asked %+v, want %+v", s.asked, *tt.want)
 			}
 			if len(got.Points) != 1 || got.Points[0] != (pointView{start, 1.5}) || got.Agg != tt.want.Aggregate {
@@ -178,7 +191,7 @@ func TestTelemetryParameters(t *testing.T) {
 		})
 	}
 	s := callSite(t)
-	if got := decode[seriesView](t, s.do("GET", "/kiosks/K-1/telemetry?metric=hardware.cpu_temp", "", as("viewer")), 200); got.Points == nil || got.Unit != "°C" {
+	if got := decode[fullSeries](t, s.do("GET", "/kiosks/K-1/telemetry?metric=hardware.cpu_temp", "", as("viewer")), 200); got.Points == nil || got.Unit != "°C" {
 		t.Errorf("without points: %+v", got)
 	}
 }

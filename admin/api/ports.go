@@ -89,12 +89,22 @@ type Intake interface {
 	Status() fleet.IntakeStatus
 }
 
-// Range is a question for one metric of one kiosk; Step 0 asks for raw points.
+// Range is a question for one metric; Step 0 asks for raw points. It is for each kiosk of Serials, or for
+// the kiosks of each of Groups together.
 type Range struct {
-	Serial, Metric string
-	From, To       time.Time
-	Step           time.Duration
-	Aggregate      string
+	Metric    string
+	Serials   []string
+	Groups    []Group
+	From, To  time.Time
+	Step      time.Duration
+	Aggregate string
+	Zone      *time.Location // of windows of whole days; nil: UTC
+}
+
+// Group is a number of kiosks that are asked for together.
+type Group struct {
+	Name    string
+	Serials []string
 }
 
 // Point is one value of a metric.
@@ -103,9 +113,25 @@ type Point struct {
 	Value float64
 }
 
+// NamedSeries holds the points of a kiosk or group, oldest first.
+type NamedSeries struct {
+	Name   string
+	Points []Point
+}
+
+// Answer has the series that have points, in the order of the question. Source says what they were made
+// of: raw, rollup or mixed.
+type Answer struct {
+	Series []NamedSeries
+	Source string
+}
+
 // Series reads time series. Its errors are *fleet.ValidationError, or classified by Config.Classify.
 type Series interface {
-	Range(ctx context.Context, q Range) ([]Point, error)
+	Range(ctx context.Context, q Range) (Answer, error)
+	// Metrics returns the names of the metrics that are stored. The list may be some time old unless that
+	// name is missing in it.
+	Metrics(ctx context.Context, missing string) ([]string, error)
 }
 
 // Auth says who makes a request.

@@ -118,6 +118,7 @@ func (s *Server) routes() {
 	viewer(http.MethodGet, "/kiosks", s.listKiosks)
 	viewer(http.MethodGet, "/kiosks/:serial", s.getKiosk)
 	viewer(http.MethodGet, "/kiosks/:serial/telemetry", s.telemetry)
+	viewer(http.MethodPost, "/query", s.query)
 	viewer(http.MethodGet, "/kiosks/:serial/commands", s.listCommands)
 	viewer(http.MethodGet, "/kiosks/:serial/events", s.listEvents)
 	viewer(http.MethodGet, "/commands/:id", s.getCommand)

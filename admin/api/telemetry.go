@@ -1,7 +1,7 @@
 package api
 
 import (
-	"net/http"
+	"context"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -18,42 +18,77 @@ func (s *Server) telemetry(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	metric := c.QueryParam("metric")
-	switch {
-	case metric == "":
-		return fleet.Invalid("metric", "is missing; name one such as hardware.cpu_temp (%s/metrics lists the known ones)", Prefix)
-	case !protocol.ValidMetricName(metric):
-		return fleet.Invalid("metric", "%q is not a metric's name; they look like hardware.cpu_temp", metric)
-	}
-	info, _ := protocol.LookupMetric(metric)
+	one := seriesRequest{Name: "value", Metric: c.QueryParam("metric"), Agg: c.QueryParam("agg"), GroupBy: byKiosk}
+	info, _ := protocol.LookupMetric(one.Metric)
 	if info.Kind == protocol.KindState {
-		return fleet.Invalid("metric", "%s is a state, not a number; %s/kiosks/%s/events has its changes", metric, Prefix, k.Serial)
+		return fleet.Invalid("metric", "%s is a state, not a number; %s/kiosks/%s/events has its changes", one.Metric, Prefix, k.Serial)
 	}
-	now := s.cfg.Now().UTC()
-	q := Range{Serial: k.Serial, Metric: metric}
-	if q.To, err = instant("to", c.QueryParam("to"), now, now); err != nil {
-		return err
+	var v fleet.Violations
+	if checkMetric("metric", one.Metric, &v); len(v) > 0 {
+		return v.Err()
 	}
-	if q.From, err = instant("from", c.QueryParam("from"), now, q.To.Add(-defaultRange)); err != nil {
-		return err
-	}
-	if step := c.QueryParam("step"); step != "" {
-		if q.Step, err = optionalDuration("step", step, 0); err != nil {
-			return err
-		}
-		if q.Aggregate = c.QueryParam("agg"); q.Aggregate == "" {
-			q.Aggregate = "mean"
-		}
-	} else if c.QueryParam("agg") != "" {
-		return fleet.Invalid("agg", "needs a step, such as step=1m")
-	}
-	points, err := s.cfg.Series.Range(c.Request().Context(), q)
+	q, err := window(c.QueryParam("from"), c.QueryParam("to"), c.QueryParam("step"), c.QueryParam("tz"), s.cfg.Now().UTC())
 	if err != nil {
 		return err
 	}
-	out := seriesView{Serial: k.Serial, Metric: metric, Unit: info.Unit, Step: c.QueryParam("step"), Agg: q.Aggregate, Points: make([]pointView, len(points))}
-	for i, p := range points {
-		out.Points[i] = pointView(p)
+	switch {
+	case q.step == 0 && one.Agg != "":
+		return fleet.Invalid("agg", "needs a step, such as step=1m")
+	case q.step > 0 && one.Agg == "":
+		one.Agg = "mean"
 	}
-	return c.JSON(http.StatusOK, out)
+	csv, err := wantsCSV(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), queryTimeout)
+	defer cancel()
+	if err := s.checkKnown(ctx, one.Metric); err != nil {
+		return err
+	}
+	r, err := s.runSeries(ctx, q, one, []Group{{Name: k.Serial, Serials: []string{k.Serial}}})
+	if err != nil {
+		return slow(err)
+	}
+	if csv {
+		return writeCSV(c, []result{r})
+	}
+	var points []Point
+	for _, g := range r.groups {
+		points = g.Points
+	}
+	return newPointWriter(c).series(seriesView{
+		Serial: k.Serial, Metric: one.Metric, Unit: r.unit, Step: c.QueryParam("step"), Agg: one.Agg, TZ: c.QueryParam("tz"), Source: r.source,
+	}, points)
+}
+
+// queryView is the answer to POST /query, followed by its series.
+type queryView struct {
+	From      time.Time      `json:"from"`
+	To        time.Time      `json:"to"`
+	Step      string         `json:"step,omitempty"`
+	Source    string         `json:"source"`
+	Histogram *histogramView `json:"histogram,omitempty"`
+}
+
+// querySeriesView is followed by its points.
+type querySeriesView struct {
+	Name    string `json:"name"`
+	Group   string `json:"group"`
+	GroupBy string `json:"group_by"`
+	Metric  string `json:"metric,omitempty"`
+	Unit    string `json:"unit"`
+	Agg     string `json:"agg,omitempty"`
+	Source  string `json:"source"`
+}
+
+func viewQuery(q query, step string, results []result) queryView {
+	out := queryView{From: q.from, To: q.to, Step: step, Source: "raw"}
+	for i, r := range results {
+		if i == 0 {
+			out.Source = r.source
+		}
+		out.Source = mixed(out.Source, r.source)
+	}
+	return out
 }

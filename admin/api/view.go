@@ -154,18 +154,15 @@ type metricView struct {
 	Max         *float64 `json:"max,omitempty"`
 }
 
+// seriesView is followed by its points.
 type seriesView struct {
-	Serial string      `json:"serial"`
-	Metric string      `json:"metric"`
-	Unit   string      `json:"unit"`
-	Step   string      `json:"step,omitempty"`
-	Agg    string      `json:"agg,omitempty"`
-	Points []pointView `json:"points"`
-}
-
-type pointView struct {
-	Time  time.Time `json:"time"`
-	Value float64   `json:"value"`
+	Serial string `json:"serial"`
+	Metric string `json:"metric"`
+	Unit   string `json:"unit"`
+	Step   string `json:"step,omitempty"`
+	Agg    string `json:"agg,omitempty"`
+	TZ     string `json:"tz,omitempty"`
+	Source string `json:"source"`
 }
 
 type stepView struct {

@@ -27,6 +27,7 @@ import (
 	"kioskfleet/admin/registry"
 	"kioskfleet/admin/store"
 	"kioskfleet/admin/telemetry"
+	"kioskfleet/admin/telemetry/rollup"
 	"kioskfleet/admin/web"
 	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/pki"
@@ -46,6 +47,7 @@ type App struct {
 	ladder   *command.Ladder
 	ingest   *ingest.Ingest
 	series   *telemetry.Lazy
+	rollups  *rollup.Store // around series
 	hub      *api.Hub
 	link     link
 	listener net.Listener
@@ -128,6 +130,9 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}, log)
 	readable.series = a.series
 	a.onClose("time series", a.series.Close)
+	if a.rollups, err = openRollups(ctx, cfg, a.series, a.store, log); err != nil {
+		return nil, err
+	}
 
 	records, err := journal.Open(journal.Config{
 		Dir: cfg.path("journal"), MaxBytes: int64(cfg.Journal.MaxSize), MinFreeBytes: int64(cfg.Journal.MinFree), KeepFor: cfg.Journal.Keep, Log: log,
@@ -138,7 +143,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	a.onClose("journal", records.Close)
 	if a.ingest, err = ingest.Open(ingest.Config{
 		Journal: records, Live: &live{a.registry, a.tracker, a.outflow, a.ladder}, DeadLetters: a.store,
-		Series: series{a.series}, Rejected: rejectedReadings, Retry: retryAfter, Lost: lostPoints,
+		Series: series{a.rollups}, Rejected: rejectedReadings, Retry: retryAfter, Lost: lostPoints,
 		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
 	}); err != nil {
 		return nil, err
@@ -157,7 +162,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	handler, err := api.New(api.Config{
 		Registry: a.registry, Enrolment: enrolment, Presence: a.tracker, Commands: commands{a.ladder}, History: a.store,
-		Series: series{a.series}, Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Behind: a.behind, Classify: classify,
+		Series: newQuestions(a.rollups, now), Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Behind: a.behind, Classify: classify,
 		PromQL:  newPromQL(cfg, &readable, a.registry, metrics, log),
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})
@@ -282,6 +287,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer stopWork()
 
 	group.Go(func() error { return a.series.Run(ctx) })
+	group.Go(func() error { return a.rollups.Run(ctx) })
 	group.Go(func() error { return a.registry.Run(ctx) })
 	group.Go(func() error { return a.ladder.Run(ctx) })
 	group.Go(func() error { return a.outflow.Run(work) })

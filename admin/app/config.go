@@ -59,6 +59,7 @@ type Config struct {
 	Telemetry struct {
 		Backend   string        `key:"backend" usage:"embedded or influxdb"`
 		Retention time.Duration `key:"retention" usage:"how long raw readings are kept by the embedded store"`
+		Rollups   time.Duration `key:"rollup_retention" usage:"how long five-minute summaries are kept"`
 		Window    time.Duration `key:"window" usage:"how late a reading may come"`
 	} `key:"telemetry"`
 
@@ -98,6 +99,7 @@ func DefaultConfig() *Config {
 	c.Journal.MaxSize, c.Journal.MinFree, c.Journal.Keep = 10<<30, 256<<20, 3*time.Hour
 	c.Telemetry.Backend = BackendEmbedded
 	c.Telemetry.Retention = 30 * 24 * time.Hour
+	c.Telemetry.Rollups = 3 * 365 * 24 * time.Hour
 	c.Telemetry.Window = 7 * 24 * time.Hour
 	c.InfluxDB.URL, c.InfluxDB.Bucket, c.InfluxDB.Timeout = "http://127.0.0.1:8086", "kioskfleet", 10*time.Second
 	c.Prometheus.MaxSamples, c.Prometheus.Timeout = 5_000_000, 30*time.Second
@@ -162,6 +164,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Telemetry.Window < time.Minute || c.Telemetry.Window > c.Telemetry.Retention {
 		fault("telemetry.window", "must be from 1m to telemetry.retention")
+	}
+	if c.Telemetry.Rollups < c.Telemetry.Retention {
+		fault("telemetry.rollup_retention", "must be at least telemetry.retention")
 	}
 	if c.InfluxDB.Retention != 0 && c.InfluxDB.Retention < time.Hour {
 		fault("influxdb.retention", "must be 0 or at least 1h")

@@ -66,12 +66,12 @@ func retryAfter(err error) time.Duration {
 // lostPoints reports whether the store has lost what it had confirmed.
 func lostPoints(err error) bool { return errors.Is(err, telemetry.ErrLost) }
 
-// series lets the API ask the time-series store, and ingest write to it.
-type series struct{ *telemetry.Lazy }
+// series lets ingest write to the time-series store.
+type series struct{ telemetry.Store }
 
 // Values implements ingest.Series.
 func (s series) Values(ctx context.Context, metric string, serials []string, from, to time.Time, found func(string, time.Time, float64)) error {
-	all, err := s.Lazy.Range(ctx, telemetry.Query{Metric: metric, Serials: serials, From: from, To: to})
+	all, err := s.Store.Range(ctx, telemetry.Query{Metric: metric, Serials: serials, From: from, To: to})
 	if half := to.Sub(from) / 2; errors.Is(err, telemetry.ErrTooLarge) && half >= time.Millisecond {
 		// It is ingest that asks: it has no smaller question, and would ask this one for ever.
 		middle := from.Add(half).Truncate(time.Millisecond)
@@ -89,25 +89,6 @@ func (s series) Values(ctx context.Context, metric string, serials []string, fro
 		}
 	}
 	return nil
-}
-
-// Range implements api.Series.
-func (s series) Range(ctx context.Context, q api.Range) ([]api.Point, error) {
-	query := telemetry.Query{
-		Metric: q.Metric, Serials: []string{q.Serial}, From: q.From, To: q.To, Step: q.Step, Aggregate: telemetry.Aggregate(q.Aggregate),
-	}
-	if err := query.Check(); err != nil {
-		return nil, err
-	}
-	found, err := s.Lazy.Range(ctx, query)
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	points := make([]api.Point, len(found[0].Points))
-	for i, p := range found[0].Points {
-		points[i] = api.Point(p)
-	}
-	return points, nil
 }
 
 // classify gives the API the HTTP answers for errors of packages that it does not know.

@@ -108,7 +108,7 @@ var adviceSteps = []time.Duration{
 func (q Query) TooLarge() error {
 	hours, least := q.To.Sub(q.From).Hours(), time.Duration(0)
 	for _, step := range adviceSteps {
-		if step > q.Step && hours/step.Hours()*float64(len(q.Serials)) <= MaxPoints {
+		if step > q.Step && hours/step.Hours()*float64(q.series()) <= MaxPoints {
 			least = step
 			break
 		}

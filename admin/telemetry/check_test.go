@@ -75,9 +75,9 @@ func TestTooLargeAdvisesAStepThatFits(t *testing.T) {
 		edit func(*Query)
 		want string
 	}{
-		{"a day of a thousand kiosks", func(*Query) {}, "a step of 15m or more"},
+		{"a day of a thousand kiosks", func(*Query) {}, "a step of 5m or more"},
 		{"a year of one kiosk", func(q *Query) { q.Serials = q.Serials[:1]; q.To = q.From.Add(365 * 24 * time.Hour) }, "a step of 5m or more"},
-		{"nothing fits", func(q *Query) { q.To = q.From.Add(300 * 24 * time.Hour) }, "a shorter range or fewer kiosks"},
+		{"nothing fits", func(q *Query) { q.To = q.From.Add(301 * 24 * time.Hour) }, "a shorter range or fewer kiosks"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := day

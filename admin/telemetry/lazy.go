@@ -254,6 +254,24 @@ func (l *Lazy) Range(ctx context.Context, q Query) ([]Series, error) {
 	return store.Range(ctx, q)
 }
 
+// Summaries passes the question on, or answers ErrNotReady.
+func (l *Lazy) Summaries(ctx context.Context, sel Selection, grid Grid, fields Fields, add func(KioskWindows) error) error {
+	store, err := l.get()
+	if err != nil {
+		return err
+	}
+	return store.Summaries(ctx, sel, grid, fields, add)
+}
+
+// Metrics passes the question on, or answers ErrNotReady.
+func (l *Lazy) Metrics(ctx context.Context) ([]string, error) {
+	store, err := l.get()
+	if err != nil {
+		return nil, err
+	}
+	return store.Metrics(ctx)
+}
+
 // errReopened is the answer to a Sync when something was appended to a store that was closed since.
 var errReopened = errors.New("the time-series store was opened again meanwhile")
 

@@ -18,8 +18,12 @@ func (f *fakeStore) Append(context.Context, []fleet.Reading) error { f.appended+
 func (f *fakeStore) Range(context.Context, Query) ([]Series, error) {
 	return []Series{{Serial: "K"}}, nil
 }
-func (f *fakeStore) Sync(context.Context) error { return nil }
-func (f *fakeStore) Close() error               { f.closed++; return nil }
+func (f *fakeStore) Summaries(context.Context, Selection, Grid, Fields, func(KioskWindows) error) error {
+	return nil
+}
+func (f *fakeStore) Metrics(context.Context) ([]string, error) { return nil, nil }
+func (f *fakeStore) Sync(context.Context) error                { return nil }
+func (f *fakeStore) Close() error                              { f.closed++; return nil }
 
 var quiet = slog.New(slog.DiscardHandler)
 

@@ -1,10 +1,6 @@
 package telemetry
 
-import (
-	"math"
-	"slices"
-	"time"
-)
+import "slices"
 
 // WindowStart returns the start of the window of that step which holds the instant, both in Unix
 // milliseconds. Windows are aligned to the epoch; before 1970 too a window starts at or before its
@@ -17,102 +13,97 @@ func WindowStart(ms, step int64) int64 {
 	return start
 }
 
-// Windows reduces the points of one series to one value per window, as Query describes. Its zero
+// Windows reduces the points of one kiosk to one window after the other, as Query describes. Its zero
 // value is of no use; it is not safe for concurrent use.
 type Windows struct {
-	step      int64 // ms
-	aggregate Aggregate
-	points    []Point
-
-	// The open window; n is 0 when there is none.
-	start         int64 // Unix ms
-	n             int
-	sum, min, max float64
-	first, last   float64
-	values        []float64 // only for p95
-	keepsValues   bool
+	grid        Grid
+	keepsValues bool
+	end         int64 // of the last window, Unix ms
+	all         []window
 }
 
-// NewWindows returns an empty reduction; step is a positive number of whole milliseconds.
-func NewWindows(step time.Duration, aggregate Aggregate) *Windows {
-	return &Windows{
-		step:        step.Milliseconds(),
-		aggregate:   aggregate,
-		keepsValues: aggregate == AggregateP95,
-	}
+// window is a Summary and what else some aggregates need.
+type window struct {
+	Summary
+	firstAt, lastAt int64     // Unix ms
+	values          []float64 // for p95
+	rates           float64   // of a pool: the sum of its kiosks' rates
+	rated           int       // of a pool: how many of them have one
 }
 
-// Add takes the next point of the series, in time order; the instant is in Unix milliseconds.
+// NewWindows returns an empty reduction for an aggregate.
+func NewWindows(grid Grid, aggregate Aggregate) *Windows {
+	return &Windows{grid: grid, keepsValues: aggregate == AggregateP95}
+}
+
+// Add takes the next point of the kiosk, in time order; the instant is in Unix milliseconds.
 func (w *Windows) Add(ms int64, value float64) {
-	if w.n > 0 && ms >= w.start+w.step {
-		w.flush()
+	if len(w.all) == 0 || ms >= w.end {
+		var start int64
+		start, w.end = w.grid.Window(ms)
+		w.all = append(w.all, window{Summary: Summary{Start: start, Min: value, Max: value, First: value}, firstAt: ms})
 	}
-	if w.n == 0 {
-		w.start = WindowStart(ms, w.step)
-		w.sum, w.min, w.max, w.first = 0, value, value, value
-	}
-	w.n++
-	w.sum += value
-	w.min = min(w.min, value)
-	w.max = max(w.max, value)
-	w.last = value
+	last := &w.all[len(w.all)-1]
+	last.Count++
+	last.Sum += value
+	last.Min = min(last.Min, value)
+	last.Max = max(last.Max, value)
+	last.Last, last.lastAt = value, ms
 	if w.keepsValues {
-		w.values = append(w.values, value)
+		last.values = append(last.values, value)
 	}
 }
 
 // Len returns the number of windows begun so far.
-func (w *Windows) Len() int {
-	if w.n > 0 {
-		return len(w.points) + 1
+func (w *Windows) Len() int { return len(w.all) }
+
+// Summaries returns the windows that had points, oldest first.
+func (w *Windows) Summaries() []Summary {
+	out := make([]Summary, len(w.all))
+	for i := range w.all {
+		out[i] = w.all[i].Summary
 	}
-	return len(w.points)
+	return out
 }
 
-// Points closes the last window and returns one point per window that had any, oldest first.
-func (w *Windows) Points() []Point {
-	if w.n > 0 {
-		w.flush()
+// Points returns one point per window that has a value, oldest first.
+func (w *Windows) Points(aggregate Aggregate) []Point {
+	var points []Point
+	for i := range w.all {
+		if v, ok := w.all[i].value(aggregate); ok {
+			points = append(points, Point{Time: timeOf(w.all[i].Start), Value: v})
+		}
 	}
-	return w.points
+	return points
 }
 
-func (w *Windows) flush() {
-	w.points = append(w.points, Point{Time: time.UnixMilli(w.start).UTC(), Value: w.value()})
-	w.n = 0
-	w.values = w.values[:0]
-}
-
-func (w *Windows) value() float64 {
-	switch w.aggregate {
-	case AggregateMin:
-		return w.min
-	case AggregateMax:
-		return w.max
-	case AggregateFirst:
-		return w.first
-	case AggregateLast:
-		return w.last
-	case AggregateCount:
-		return float64(w.n)
-	case AggregateSum:
-		return finite(w.sum)
+func (w *window) value(a Aggregate) (v float64, ok bool) {
+	switch a {
 	case AggregateP95:
-		return percentile95(w.values)
-	default:
-		return finite(w.sum / float64(w.n))
+		return percentile95(w.values), true
+	case AggregateRate:
+		if w.rated > 0 {
+			return finite(w.rates / float64(w.rated)), true
+		}
+		return w.rate()
 	}
+	return w.Summary.Value(a), true
 }
 
-// finite keeps a sum that overflowed at the largest number: JSON knows no infinity.
-func finite(v float64) float64 {
-	return max(-math.MaxFloat64, min(math.MaxFloat64, v))
+// rate is the change per second from the first to the last point; one point alone has none.
+func (w *window) rate() (v float64, ok bool) {
+	if w.lastAt == w.firstAt {
+		return 0, false
+	}
+	return finite((w.Last - w.First) / (float64(w.lastAt-w.firstAt) / 1000)), true
 }
 
 // percentile95 returns the nearest-rank 95th percentile: the smallest value that at least 95% of the
 // values do not exceed, the one of rank ceil(0.95 n). It sorts the values in place.
 func percentile95(values []float64) float64 {
 	slices.Sort(values)
-	rank := (95*len(values) + 99) / 100 // in integers: 0.95*n is not exact
-	return values[rank-1]
+	return values[rank95(int64(len(values)))-1]
 }
+
+// rank95 returns ceil(0.95 n); in integers, as 0.95*n is not exact.
+func rank95(n int64) int64 { return (95*n + 99) / 100 }

@@ -35,7 +35,7 @@ func TestWindowsReduceEachWindowToOneValue(t *testing.T) {
 		value float64
 	}
 	samples := []sample{{-1, 5}, {0, 1}, {999, 3}, {1000, -2}, {5000, 4}, {5001, 9}, {5999, 2}}
-	starts := []int64{-1000, 0, 1000, 5000} // the windows from 2000 to 4999 are a gap
+	allStarts := []int64{-1000, 0, 1000, 5000} // the windows from 2000 to 4999 are a gap
 	for aggregate, want := range map[Aggregate][]float64{
 		AggregateMean:  {5, 2, -2, 5},
 		AggregateMin:   {5, 1, -2, 2},
@@ -45,16 +45,21 @@ func TestWindowsReduceEachWindowToOneValue(t *testing.T) {
 		AggregateCount: {1, 2, 1, 3},
 		AggregateSum:   {5, 4, -2, 15},
 		AggregateP95:   {5, 3, -2, 9},
+		AggregateRate:  {2 / .999, -2 / .999},
 	} {
 		t.Run(string(aggregate), func(t *testing.T) {
-			w := NewWindows(time.Second, aggregate)
+			starts := allStarts
+			if aggregate == AggregateRate {
+				starts = []int64{0, 5000} // one point has no rate
+			}
+			w := NewWindows(NewGrid(time.Second, nil), aggregate)
 			for _, s := range samples {
 				w.Add(s.ms, s.value)
 			}
-			if w.Len() != len(want) {
-				t.Errorf("%d windows begun, want %d", w.Len(), len(want))
+			if w.Len() != len(allStarts) {
+				t.Errorf("%d windows begun, want %d", w.Len(), len(allStarts))
 			}
-			points := w.Points()
+			points := w.Points(aggregate)
 			if len(points) != len(want) {
 				t.Fatalf("%d windows, want %d: %v", len(points), len(want), points)
 			}
@@ -81,10 +86,10 @@ func TestPercentile95IsTheNearestRank(t *testing.T) {
 
 func TestASumThatOverflowsStaysANumber(t *testing.T) {
 	for aggregate, sign := range map[Aggregate]float64{AggregateSum: 1, AggregateMean: -1} {
-		w := NewWindows(time.Second, aggregate)
+		w := NewWindows(NewGrid(time.Second, nil), aggregate)
 		w.Add(0, sign*math.MaxFloat64)
 		w.Add(1, sign*math.MaxFloat64)
-		if got := w.Points()[0].Value; got != sign*math.MaxFloat64 {
+		if got := w.Points(aggregate)[0].Value; got != sign*math.MaxFloat64 {
 			t.Errorf("%s: %v", aggregate, got)
 		}
 	}

@@ -3,16 +3,18 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"kioskfleet/admin/telemetry"
+	"kioskfleet/internal/protocol"
 )
 
 // serialsPerSelect bounds one look into the index. Up to 256 alternatives the TSDB turns a regular
@@ -21,68 +23,150 @@ const serialsPerSelect = 250
 
 // Range answers the query from the TSDB's own iterators, point by point; see telemetry.Store.
 func (s *Store) Range(ctx context.Context, q telemetry.Query) ([]telemetry.Series, error) {
-	if err := q.Check(); err != nil {
-		return nil, err
-	}
 	release, err := s.use()
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	serials := q.Known()
-	from, to := q.Bounds()
-	if len(serials) == 0 || from >= to {
-		return nil, nil
-	}
-	answer, err := s.collect(ctx, q, serials, from, to)
-	if err != nil {
-		return nil, fmt.Errorf("range of %s of %d kiosks: %w", q.Metric, len(serials), err)
-	}
-	return answer, nil
+	return telemetry.Answer(ctx, q, &source{store: s})
 }
 
-func (s *Store) collect(ctx context.Context, q telemetry.Query, serials []string, from, to int64) (_ []telemetry.Series, err error) {
-	querier, err := s.db.Querier(from, to-1)
+// Summaries implements telemetry.Store. It computes all fields, and a sketch when asked.
+func (s *Store) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
+	release, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := (&source{store: s}).Summaries(ctx, sel, grid, fields, add); err != nil {
+		return fmt.Errorf("summaries of %s: %w", sel.Metric, err)
+	}
+	return nil
+}
+
+// Metrics implements telemetry.Store.
+func (s *Store) Metrics(ctx context.Context) ([]string, error) {
+	release, err := s.use()
 	if err != nil {
 		return nil, err
 	}
-	defer querier.Close() // reading only: nothing can be lost
+	defer release()
+	querier, err := s.db.Querier(0, math.MaxInt64)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	defer querier.Close()
+	names, _, err := querier.LabelValues(ctx, labelMetric, nil)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	// What the TSDB returns may be part of a file that it closes later.
+	for i := range names {
+		names[i] = strings.Clone(names[i])
+	}
+	return names, nil
+}
 
-	r := reader{query: q, from: from, to: to, left: telemetry.MaxPoints}
-	var answer []telemetry.Series
-	for some := range slices.Chunk(serials, serialsPerSelect) {
-		bySerial, err := selectSeries(ctx, querier, q.Metric, some)
-		if err != nil {
-			return nil, err
+// source reads an open store; it is of use for one query.
+type source struct {
+	store    *Store
+	seen     int
+	iterator chunkenc.Iterator // kept to be used again
+}
+
+// Samples implements telemetry.Source.
+func (r *source) Samples(ctx context.Context, sel telemetry.Selection, add func(serial string, ms int64, value float64) error) error {
+	return r.kiosks(ctx, sel, func(serial string, series []storage.Series) error {
+		return r.each(ctx, sel, series, func(ms int64, value float64) error { return add(serial, ms, value) })
+	})
+}
+
+// Summaries implements telemetry.Source.
+func (r *source) Summaries(ctx context.Context, sel telemetry.Selection, grid telemetry.Grid, fields telemetry.Fields, add func(telemetry.KioskWindows) error) error {
+	return r.kiosks(ctx, sel, func(serial string, series []storage.Series) error {
+		w := telemetry.NewWindows(grid, "")
+		var sketch *telemetry.Sketch
+		if fields&telemetry.FieldSketch != 0 {
+			sketch = &telemetry.Sketch{}
 		}
-		for _, serial := range some {
-			points, err := r.read(ctx, bySerial[serial])
-			if err != nil {
-				return nil, err
+		err := r.each(ctx, sel, series, func(ms int64, value float64) error {
+			w.Add(ms, value)
+			if w.Len() > telemetry.MaxPoints {
+				return telemetry.ErrTooLarge
 			}
-			if len(points) > 0 {
-				answer = append(answer, telemetry.Series{Serial: serial, Points: points})
+			if sketch != nil {
+				sketch.Add(value)
+			}
+			return nil
+		})
+		if err != nil || w.Len() == 0 {
+			return err
+		}
+		return add(telemetry.KioskWindows{Serial: serial, Windows: w.Summaries(), Sketch: sketch})
+	})
+}
+
+// kiosks passes the series of each kiosk of the selection to read.
+func (r *source) kiosks(ctx context.Context, sel telemetry.Selection, read func(serial string, series []storage.Series) error) error {
+	if !protocol.ValidMetricName(sel.Metric) || sel.From >= sel.To {
+		return ctx.Err()
+	}
+	querier, err := r.store.db.Querier(sel.From, sel.To-1)
+	if err != nil {
+		return err
+	}
+	defer querier.Close() // reading only: nothing can be lost
+	if sel.Serials == nil {
+		return readSelected(ctx, querier, sel.Metric, nil, read)
+	}
+	for some := range slices.Chunk(sel.Serials, serialsPerSelect) {
+		if err := readSelected(ctx, querier, sel.Metric, some, read); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// readSelected passes the series of these kiosks, in their order, or of all, in the order of serials.
+func readSelected(ctx context.Context, querier storage.Querier, metric string, serials []string, read func(serial string, series []storage.Series) error) error {
+	bySerial, err := selectSeries(ctx, querier, metric, serials)
+	if err != nil {
+		return err
+	}
+	if serials == nil {
+		serials = slices.Sorted(maps.Keys(bySerial))
+	}
+	for _, serial := range serials {
+		if series := bySerial[serial]; len(series) > 0 {
+			if err := read(serial, series); err != nil {
+				return err
 			}
 		}
 	}
-	return answer, nil
+	return nil
 }
 
-// selectSeries returns the series of the metric by serial: one for each site where the kiosk was.
+// selectSeries returns the series of the metric by serial: one for each site where the kiosk was. No
+// serials mean every kiosk.
 func selectSeries(ctx context.Context, querier storage.Querier, metric string, serials []string) (map[string][]storage.Series, error) {
-	matcher := labels.MustNewMatcher(labels.MatchEqual, labelSerial, serials[0])
-	if len(serials) > 1 {
+	// By the label and not by __name__, which changes when the catalogue learns a metric's unit.
+	matchers := []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labelMetric, metric)}
+	switch len(serials) {
+	case 0:
+	case 1:
+		matchers = append(matchers, labels.MustNewMatcher(labels.MatchEqual, labelSerial, serials[0]))
+	default:
 		quoted := make([]string, len(serials))
 		for i, serial := range serials {
 			quoted[i] = regexp.QuoteMeta(serial)
 		}
-		var err error
-		if matcher, err = labels.NewMatcher(labels.MatchRegexp, labelSerial, strings.Join(quoted, "|")); err != nil {
+		any, err := labels.NewMatcher(labels.MatchRegexp, labelSerial, strings.Join(quoted, "|"))
+		if err != nil {
 			return nil, err
 		}
+		matchers = append(matchers, any)
 	}
-	// By the label and not by __name__, which changes when the catalogue learns a metric's unit.
-	set := querier.Select(ctx, false, nil, labels.MustNewMatcher(labels.MatchEqual, labelMetric, metric), matcher)
+	set := querier.Select(ctx, false, nil, matchers...)
 	bySerial := make(map[string][]storage.Series, len(serials))
 	for set.Next() {
 		one := set.At()
@@ -92,73 +176,27 @@ func selectSeries(ctx context.Context, querier storage.Querier, metric string, s
 	return bySerial, set.Err()
 }
 
-// reader reads one series after the other for a query.
-type reader struct {
-	query    telemetry.Query
-	from, to int64 // Unix ms, half open
-	left     int   // points that the answer may still hold
-	seen     int
-	iterator chunkenc.Iterator // kept to be used again
-}
-
-// read returns the answer's points of one kiosk, whose series may overlap in time.
-func (r *reader) read(ctx context.Context, series []storage.Series) ([]telemetry.Point, error) {
-	switch len(series) {
-	case 0:
-		return nil, nil
-	case 1:
+// each passes every point of one kiosk, whose series may overlap in time, to add.
+func (r *source) each(ctx context.Context, sel telemetry.Selection, series []storage.Series, add func(ms int64, value float64) error) error {
+	if len(series) == 1 {
 		r.iterator = series[0].Iterator(r.iterator)
-	default: // merges by time, and takes one of several points of the same millisecond
+	} else { // merges by time, and takes one of several points of the same millisecond
 		r.iterator = storage.ChainSampleIteratorFromSeries(nil, series)
 	}
-	var points []telemetry.Point
-	var err error
-	if r.query.Step == 0 {
-		points, err = r.raw(ctx)
-	} else {
-		points, err = r.windows(ctx)
-	}
-	r.left -= len(points)
-	return points, err
-}
-
-func (r *reader) raw(ctx context.Context) ([]telemetry.Point, error) {
-	var points []telemetry.Point
-	err := r.each(ctx, func(ms int64, value float64) int {
-		points = append(points, telemetry.Point{Time: time.UnixMilli(ms).UTC(), Value: value})
-		return len(points)
-	})
-	return points, err
-}
-
-func (r *reader) windows(ctx context.Context) ([]telemetry.Point, error) {
-	w := telemetry.NewWindows(r.query.Step, r.query.Aggregate)
-	err := r.each(ctx, func(ms int64, value float64) int {
-		w.Add(ms, value)
-		return w.Len()
-	})
-	return w.Points(), err
-}
-
-// each passes every point of the range to add, which returns how many points the answer got from it.
-func (r *reader) each(ctx context.Context, add func(ms int64, value float64) int) error {
 	for r.iterator.Next() == chunkenc.ValFloat {
 		ms, value := r.iterator.At()
-		if ms < r.from {
+		if ms < sel.From {
 			continue
 		}
-		if ms >= r.to {
+		if ms >= sel.To {
 			break
 		}
 		if r.seen++; r.seen%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if add(ms, value) > r.left {
-			return r.query.TooLarge()
+		if err := add(ms, value); err != nil {
+			return err
 		}
 	}
-	if err := r.iterator.Err(); err != nil {
-		return err
-	}
-	return ctx.Err()
+	return r.iterator.Err()
 }

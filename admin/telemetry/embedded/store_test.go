@@ -43,6 +43,20 @@ func TestTheEmbeddedStoreKeepsTheContract(t *testing.T) {
 				t.Fatalf("Close: %v", err)
 			}
 			return open(t, s.(*opened).cfg)
+		}),
+		storetest.Expire(func(t *testing.T, s telemetry.Store, before time.Time) telemetry.Store {
+			if err := s.Close(); err != nil {
+				t.Fatalf("Close: %v", err)
+			}
+			cfg := s.(*opened).cfg
+			cfg.Retention, cfg.OutOfOrderWindow = time.UnixMilli(s.(*opened).db.Head().MaxTime()).Sub(before), time.Hour
+			again := open(t, cfg)
+			for range 2 { // what the first writes as blocks the second finds too old
+				if err := again.db.Compact(t.Context()); err != nil {
+					t.Fatalf("Compact: %v", err)
+				}
+			}
+			return again
 		}))
 }
 

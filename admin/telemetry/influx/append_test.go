@@ -297,7 +297,7 @@ func TestAnAnswerThatIsCutOffIsAnError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openFake(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }))
-			for _, a := range []telemetry.Aggregate{"", telemetry.AggregateMean, telemetry.AggregateP95} {
+			for _, a := range []telemetry.Aggregate{"", telemetry.AggregateMax, telemetry.AggregateP95} {
 				q := telemetry.Query{Metric: metric, Serials: []string{"K-1"}, From: noon, To: noon.Add(time.Hour), Step: time.Minute, Aggregate: a}
 				if a == "" {
 					q.Step = 0

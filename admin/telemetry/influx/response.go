@@ -31,19 +31,27 @@ type answer[R any] struct {
 	Error string `json:"error"`
 }
 
-// query runs a statement that selects one number, and passes each point to add: the serial it is
-// grouped by, if it is, and the time in Unix milliseconds.
-func (s *Store) query(ctx context.Context, statement string, add func(serial string, ms int64, value float64) error) error {
-	type row [2]*float64 // milliseconds are exact in a float64
-	return ask(ctx, s, statement, func(piece *answer[row]) error {
+// query runs a statement that selects so many numbers, and passes each row to add: the serial it is grouped by,
+// if it is, the time in Unix milliseconds, and the numbers, which add must not keep. Rows without one of
+// the numbers are left out.
+func (s *Store) query(ctx context.Context, statement string, numbers int, add func(serial string, ms int64, values []float64) error) error {
+	var values []float64
+	return ask(ctx, s, statement, func(piece *answer[[]*float64]) error { // milliseconds are exact in a float64
 		for _, result := range piece.Results {
 			for _, series := range result.Series {
 				serial := series.Tags["serial"]
 				for _, cells := range series.Values {
-					if cells[0] == nil || cells[1] == nil {
+					if len(cells) != 1+numbers {
+						return fmt.Errorf("influxdb: a row of its answer has %d columns, not %d", len(cells), 1+numbers)
+					}
+					if slices.Contains(cells, nil) {
 						continue
 					}
-					if err := add(serial, int64(*cells[0]), *cells[1]); err != nil {
+					values = values[:0]
+					for _, cell := range cells[1:] {
+						values = append(values, *cell)
+					}
+					if err := add(serial, int64(*cells[0]), values); err != nil {
 						return err
 					}
 				}
@@ -51,6 +59,22 @@ func (s *Store) query(ctx context.Context, statement string, add func(serial str
 		}
 		return nil
 	})
+}
+
+// fields returns the fields of our measurement and their types.
+func (s *Store) fields(ctx context.Context) (names, types []string, err error) {
+	statement := "SHOW FIELD KEYS FROM " + quoteIdentifier(measurement)
+	err = ask(ctx, s, statement, func(piece *answer[[2]string]) error {
+		for _, result := range piece.Results {
+			for _, series := range result.Series {
+				for _, cells := range series.Values {
+					names, types = append(names, cells[0]), append(types, cells[1])
+				}
+			}
+		}
+		return nil
+	})
+	return names, types, err
 }
 
 // column runs a statement and returns the strings of one column of its answer.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,25 @@ func TestTheInfluxStoreKeepsTheContract(t *testing.T) {
 			}
 			server.Restart()
 			return open(t, s.(*opened).cfg)
+		}),
+		storetest.Expire(func(t *testing.T, s telemetry.Store, before time.Time) telemetry.Store {
+			store := s.(*opened)
+			// The server counts from now, and lets go of a week at a time.
+			statement := fmt.Sprintf("ALTER RETENTION POLICY autogen ON %s DURATION %dh", quoteIdentifier(store.database), int(time.Since(before).Hours()))
+			if _, err := store.column(t.Context(), statement, ""); err != nil {
+				t.Fatal(err)
+			}
+			for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+				ends, err := store.column(t.Context(), "SHOW SHARD GROUPS", "end_time")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.ContainsFunc(ends, func(end string) bool { return end < before.Format(time.RFC3339) }) {
+					return s
+				}
+			}
+			t.Fatal("the old shards are still there")
+			return nil
 		}))
 }
 
@@ -188,10 +208,10 @@ func TestQuotingKeepsHostileNamesInsideTheirQuotes(t *testing.T) {
 			selection{metric, []string{hostile, hostile}, 0, maxMilli}.raw(),
 			selection{hostile, []string{"K-1"}, 0, maxMilli}.raw(),
 			selection{hostile, []string{"K-1"}, 0, maxMilli}.count(),
-			selection{hostile, []string{"K-1"}, 0, maxMilli}.windows("mean", 24*3600*1000*365),
+			selection{hostile, []string{"K-1"}, 0, maxMilli}.windows(functions[:1], 24*3600*1000*365),
 		} {
-			err := s.query(t.Context(), statement, func(serial string, _ int64, value float64) error {
-				return fmt.Errorf("it found %v of %q", value, serial)
+			err := s.query(t.Context(), statement, 1, func(serial string, _ int64, values []float64) error {
+				return fmt.Errorf("it found %v of %q", values, serial)
 			})
 			if err != nil {
 				t.Errorf("%q in %s: %v", hostile, statement, err)
@@ -206,7 +226,7 @@ func TestQuotingKeepsHostileNamesInsideTheirQuotes(t *testing.T) {
 			t.Fatalf("%q: %v", hostile, err)
 		}
 		found := 0
-		err := s.query(t.Context(), selection{metric, []string{strings.TrimRight(hostile, `\`) + "x"}, 0, maxMilli}.raw(), func(string, int64, float64) error {
+		err := s.query(t.Context(), selection{metric, []string{strings.TrimRight(hostile, `\`) + "x"}, 0, maxMilli}.raw(), 1, func(string, int64, []float64) error {
 			found++
 			return nil
 		})

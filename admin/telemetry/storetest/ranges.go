@@ -173,10 +173,12 @@ func agreesWithReference(t *testing.T, s *suite) {
 // reference is the contract of windows in the plainest words.
 func reference(points []point, from, to, step time.Duration, a telemetry.Aggregate) []point {
 	byWindow := map[time.Duration][]float64{}
+	offsets := map[time.Duration][]time.Duration{}
 	for _, p := range points {
 		if p.offset >= from && p.offset < to {
 			start := time.Unix(0, at(p.offset).UnixNano()/int64(step)*int64(step)).Sub(base)
 			byWindow[start] = append(byWindow[start], p.value)
+			offsets[start] = append(offsets[start], p.offset)
 		}
 	}
 	reduced := map[time.Duration]float64{}
@@ -202,6 +204,10 @@ func reference(points []point, from, to, step time.Duration, a telemetry.Aggrega
 			reduced[start] = float64(n)
 		case telemetry.AggregateSum:
 			reduced[start] = sum
+		case telemetry.AggregateRate:
+			if n > 1 {
+				reduced[start] = (values[n-1] - values[0]) / (offsets[start][n-1] - offsets[start][0]).Seconds()
+			}
 		case telemetry.AggregateP95:
 			for i, v := range ascending {
 				if 100*(i+1) >= 95*n { // this value and those below it are 95% of all

@@ -54,6 +54,14 @@ func Run(t *testing.T, open func(t *testing.T) telemetry.Store, options ...Optio
 		{"p95 is the nearest rank", percentile},
 		{"aggregates agree with a plain computation", agreesWithReference},
 		{"late readings are part of their windows", lateReadingsInWindows},
+		{"the rate goes from the first to the last point", rate},
+		{"the points of a group are pooled", groups},
+		{"groups agree with a plain computation", groupsAgreeWithReference},
+		{"windows of days follow the clocks of a zone", localDays},
+		{"summaries have what the windows hold", summaries},
+		{"the metrics that were stored are known", storedMetrics},
+		{"ten thousand kiosks", manyKiosks},
+		{"readings beyond the retention are gone", retention},
 		{"a faulty query is a validation error", faultyQueries},
 		{"a raw range that is too large is refused with advice", tooLargeRaw},
 		{"too many windows are refused with advice", tooManyWindows},
@@ -67,9 +75,16 @@ func Run(t *testing.T, open func(t *testing.T) telemetry.Store, options ...Optio
 	}
 }
 
+// Expire adds the test that old points go. The function makes the store let go of everything before the
+// instant, which is days before its newest reading, and returns the store.
+func Expire(expire func(t *testing.T, s telemetry.Store, before time.Time) telemetry.Store) Option {
+	return func(s *suite) { s.expire = expire }
+}
+
 type suite struct {
 	open   func(*testing.T) telemetry.Store
 	reopen func(*testing.T, telemetry.Store) telemetry.Store
+	expire func(*testing.T, telemetry.Store, time.Time) telemetry.Store
 }
 
 // store opens a store that the end of the test closes.
@@ -219,6 +234,7 @@ func faultyQueries(t *testing.T, s *suite) {
 		{"an empty range", func(q *telemetry.Query) { q.To = q.From }},
 		{"a negative step", func(q *telemetry.Query) { q.Step = -time.Minute }},
 		{"an unknown aggregate", func(q *telemetry.Query) { q.Aggregate = "median" }},
+		{"groups without a step", func(q *telemetry.Query) { q.Groups, q.Step = []telemetry.Group{{Name: "all"}}, 0 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q := good

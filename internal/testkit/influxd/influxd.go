@@ -176,6 +176,8 @@ bind-address = "127.0.0.1:0"
   dir = "%[1]s/data"
   wal-dir = "%[1]s/wal"
   query-log-enabled = false
+[retention]
+  check-interval = "500ms"
 [monitor]
   store-enabled = false
 [subscriber]

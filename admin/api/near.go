@@ -1,0 +1,61 @@
+package api
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// maxNear is how many names an answer proposes.
+const maxNear = 3
+
+// nearest returns the names that somebody may have meant, nearest first.
+func nearest(name string, all []string) []string {
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var found []candidate
+	group, field, _ := strings.Cut(name, ".")
+	for _, other := range all {
+		d := distance(name, other)
+		// The right field in the wrong group is near, however long the group's name is.
+		if otherGroup, otherField, _ := strings.Cut(other, "."); field == otherField {
+			d = min(d, 1)
+		} else if group == otherGroup {
+			d = min(d, distance(field, otherField))
+		}
+		if d <= max(2, len(name)/4) {
+			found = append(found, candidate{other, d})
+		}
+	}
+	slices.SortFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), strings.Compare(a.name, b.name))
+	})
+	var out []string
+	for _, c := range found[:min(maxNear, len(found))] {
+		out = append(out, c.name)
+	}
+	return out
+}
+
+// distance is how many bytes have to be put in, left out or changed to make b of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
