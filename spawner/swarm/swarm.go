@@ -50,6 +50,7 @@ const (
 	defaultInterval = 5 * time.Second
 	// stopTime is how long a swarm that stops waits for its kiosks to say goodbye.
 	stopTime = 2800 * time.Millisecond
+	// DataPart is the swarm's folder below the data folder.
 	DataPart = "spawner"
 )
 
