@@ -21,6 +21,11 @@ const (
 	// maxPending bounds connections that have not sent CONNECT yet; more are closed at once, so that
 	// a flood of idle ones costs a bounded number of descriptors. Kiosks come back by their backoff.
 	maxPending = 4096
+	// maxHandshakes bounds the handshakes that are computed at a time, so that each that begins also ends in
+	// time when a whole fleet comes at once. It allows a thousand a second of clients that take a quarter of a
+	// second. The others wait for their turn, up to maxTurn: by then their clients are about to give up.
+	maxHandshakes = 256
+	maxTurn       = 20 * time.Second
 	// acceptRetry spaces attempts after accept failed, for instance for want of descriptors.
 	acceptRetry = 50 * time.Millisecond
 )
@@ -40,12 +45,13 @@ type listener struct {
 	id       string
 	addr     string
 	tls      *tls.Config
-	deadline time.Duration // from accept to CONNECT
+	deadline time.Duration // from accept to the client's first words, and from the handshake to CONNECT
 	metrics  *metrics
 
 	net     net.Listener
 	log     *slog.Logger
 	pending chan struct{}
+	turns   chan struct{} // of handshakes
 	serial  atomic.Uint64
 	start   int64
 	end     sync.Once
@@ -58,14 +64,18 @@ type listener struct {
 }
 
 func newListener(id, addr string, config *tls.Config, deadline time.Duration, m *metrics) *listener {
-	return &listener{
-		id: id, addr: addr, tls: config, deadline: deadline, metrics: m,
+	l := &listener{
+		id: id, addr: addr, deadline: deadline, metrics: m,
 		pending: make(chan struct{}, maxPending),
+		turns:   make(chan struct{}, maxHandshakes),
 		start:   time.Now().UnixNano(),
 		ended:   make(chan struct{}),
 		ready:   make(chan struct{}),
 		open:    map[net.Conn]struct{}{},
 	}
+	l.tls = config.Clone()
+	l.tls.GetConfigForClient = l.awaitTurn
+	return l
 }
 
 // allow lets Serve accept connections.
@@ -142,12 +152,17 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 
 // secure does the handshake and returns the connection, or nil where it proves no identity.
 func (l *listener) secure(raw net.Conn) *conn {
-	deadline := time.Now().Add(l.deadline)
-	_ = raw.SetDeadline(deadline)
+	_ = raw.SetDeadline(time.Now().Add(l.deadline))
 	secured := tls.Server(raw, l.tls)
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	err := secured.HandshakeContext(ctx)
-	cancel()
+	turn := &turn{}
+	err := secured.HandshakeContext(context.WithValue(context.Background(), turnKey{}, turn))
+	if turn.taken {
+		<-l.turns
+	}
+	if errors.Is(err, errTurn) {
+		l.metrics.handshakes.WithLabelValues("too_many_pending").Inc()
+		return nil
+	}
 	if err != nil {
 		l.metrics.handshakes.WithLabelValues("failed").Inc()
 		l.log.Debug("tls handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
@@ -161,6 +176,34 @@ func (l *listener) secure(raw net.Conn) *conn {
 	}
 	l.metrics.handshakes.WithLabelValues("ok").Inc()
 	return &conn{Conn: secured, id: l.nextID(), identity: identity, since: now()}
+}
+
+// turn says whether a handshake has one of the turns.
+type turn struct{ taken bool }
+
+type turnKey struct{}
+
+// errTurn ends a handshake that has waited for too long.
+var errTurn = errors.New("too many handshakes are waiting")
+
+// awaitTurn is what TLS calls once the client has said hello, before it computes anything; so who says nothing
+// takes no turn. The time of the handshake counts from its turn: otherwise those at the end of the queue would
+// be computed just to be given up.
+func (l *listener) awaitTurn(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	limit := time.NewTimer(maxTurn)
+	defer limit.Stop()
+	select {
+	case l.turns <- struct{}{}:
+	case <-limit.C:
+		_ = hello.Conn.Close() // without an alert, which would say that this client is refused
+		return nil, errTurn
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
+	if t, ok := hello.Context().Value(turnKey{}).(*turn); ok {
+		t.taken = true
+	}
+	return nil, hello.Conn.SetDeadline(time.Now().Add(l.deadline)) // no other configuration
 }
 
 // serve hands the connection to mochi until it ends.

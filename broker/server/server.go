@@ -83,7 +83,8 @@ type Config struct {
 	// held back while the platform's own session is absent or full.
 	Sink    Sink
 	Storage *Storage // nil: everything in memory
-	// ConnectDeadline is the time from accept to a complete CONNECT, TLS handshake included; default 10 s.
+	// ConnectDeadline is the time from accept to the client's first words, and from there to a complete CONNECT,
+	// TLS handshake included but not the wait for its turn; default 10 s.
 	ConnectDeadline time.Duration
 	Log             *slog.Logger
 	Metrics         prometheus.Registerer // nil: not registered

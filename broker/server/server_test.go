@@ -449,6 +449,47 @@ func TestASilentConnectionIsClosedBeforeConnect(t *testing.T) {
 	})
 }
 
+// TestAHandshakeWaitsForItsTurn: the wait does not count, and who says nothing does not wait.
+func TestAHandshakeWaitsForItsTurn(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.ConnectDeadline = 200 * time.Millisecond })
+	turns := w.server.listener.turns
+	for range cap(turns) {
+		turns <- struct{}{}
+	}
+	shaken := make(chan error, 1)
+	go func() {
+		c, err := tls.Dial("tcp", w.server.Addr(), pki.ClientTLS(pkitest.Kiosk(t, w.authority, "K-1", 0), w.authority.Pool()))
+		if err == nil {
+			_ = c.Close()
+		}
+		shaken <- err
+	}()
+	silent, err := net.Dial("tcp", w.server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectClosed(t, silent) // so the deadline has passed
+	select {
+	case err := <-shaken:
+		t.Fatalf("a handshake without a turn: %v", err)
+	default:
+	}
+	<-turns
+	if err := <-shaken; err != nil {
+		t.Fatal(err)
+	}
+	for range cap(turns) - 1 {
+		<-turns
+	}
+	limit := time.Now().Add(patience)
+	for len(turns) > 0 {
+		if time.Now().After(limit) {
+			t.Fatal("a turn is not given back")
+		}
+		time.Sleep(time.Millisecond) // between polls
+	}
+}
+
 func expectClosed(t *testing.T, c net.Conn) {
 	t.Helper()
 	defer c.Close()

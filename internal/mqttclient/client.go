@@ -118,10 +118,14 @@ func (c *connection) drop(ctx context.Context) {
 }
 
 const (
-	connectTimeout   = 10 * time.Second
-	subscribeTimeout = 10 * time.Second
-	writeTimeout     = 10 * time.Second
-	goodbyeTimeout   = time.Second
+	// dialTimeout is how long a network connection may take to come about.
+	dialTimeout = 10 * time.Second
+	// connectTimeout is for all of it until the broker has accepted the client, and again until it has confirmed
+	// the subscriptions. Where a whole fleet comes back at once its handshakes wait for each other; to give one
+	// up is to have made it in vain, and to make it again adds to the queue.
+	connectTimeout = 30 * time.Second
+	writeTimeout   = 10 * time.Second
+	goodbyeTimeout = time.Second
 	// disconnectQuiesceMillis is how long paho lets work in flight finish after DISCONNECT.
 	disconnectQuiesceMillis = 100
 )
@@ -229,7 +233,7 @@ func (c *Client) connect(ctx context.Context) (*connection, error) {
 			filters[s.Filter] = s.QoS
 		}
 		token := conn.SubscribeMultiple(filters, nil)
-		err := wait(ctx, token, subscribeTimeout)
+		err := wait(ctx, token, connectTimeout)
 		if err == nil {
 			err = refusedFilter(token)
 		}

@@ -28,7 +28,9 @@ type opener struct {
 func (o *opener) open(broker *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(o.ctx, connectTimeout)
 	defer cancel()
-	raw, err := o.cfg.Dial(ctx, "tcp", broker.Host)
+	dialing, done := context.WithTimeout(ctx, dialTimeout)
+	defer done()
+	raw, err := o.cfg.Dial(dialing, "tcp", broker.Host)
 	if err != nil {
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func (w *Way) Dial(ctx context.Context, dial func(context.Context) (net.Conn, er
 		w.mu.Lock()
 		closed, refuses := w.closed, w.refuses
 		stalled, trip := w.out.Stalled || w.in.Stalled, w.out.Delay+w.in.Delay
-		if w.changed == nil {
+		if stalled && w.changed == nil {
 			w.changed = make(chan struct{})
 		}
 		changed := w.changed

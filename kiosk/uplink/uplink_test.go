@@ -226,3 +226,40 @@ func TestFaultsDoNotEndEachOther(t *testing.T) {
 	p.u.Revive()
 	p.connect()
 }
+
+func TestTheLastWords(t *testing.T) {
+	t.Run("of a slow connection", func(t *testing.T) {
+		p := start(t)
+		kiosk, broker := p.connect()
+		p.u.Slow(time.Hour, 0)
+		says(t, kiosk, "bye")
+		_ = kiosk.Close()
+		p.u.Leave(patience)
+		hears(t, broker, "bye")
+		breaks(t, broker, nil)
+	})
+	t.Run("of one that the kiosk forgot to close", func(t *testing.T) {
+		p := start(t)
+		_, broker := p.connect()
+		p.u.Leave(time.Millisecond)
+		breaks(t, broker, syscall.ECONNRESET)
+	})
+	t.Run("in a silent outage", func(t *testing.T) {
+		p := start(t)
+		kiosk, broker := p.connect()
+		p.u.Down(true)
+		says(t, kiosk, "bye")
+		_ = kiosk.Close()
+		left := make(chan struct{})
+		go func() {
+			p.u.Leave(time.Hour) // nothing can arrive: it does not wait
+			close(left)
+		}()
+		select {
+		case <-left:
+		case <-time.After(patience):
+			t.Fatal("it waits for the end of the outage")
+		}
+		breaks(t, broker, syscall.ECONNRESET)
+	})
+}

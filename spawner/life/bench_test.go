@@ -57,13 +57,13 @@ func BenchmarkLife(b *testing.B) {
 }
 
 // weigh returns how many bytes one thing takes of many.
-func weigh(before, after *runtime.MemStats, make_ func(i int) any) int64 {
+func weigh(before, after *runtime.MemStats, thing func(i int) any) int64 {
 	const n = 10_000
 	things := make([]any, n)
 	runtime.GC()
 	runtime.ReadMemStats(before)
 	for i := range things {
-		things[i] = make_(i)
+		things[i] = thing(i)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(after)

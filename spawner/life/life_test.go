@@ -6,6 +6,7 @@ import (
 	"net"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"kioskfleet/internal/protocol"
 	"kioskfleet/internal/testkit/mqttbroker"
 	"kioskfleet/kiosk/agent"
+	"kioskfleet/kiosk/clock"
 	"kioskfleet/kiosk/fault"
 	"kioskfleet/kiosk/truth"
 )
@@ -291,4 +293,47 @@ func TestWithoutAPlanNothingIsInTheWay(t *testing.T) {
 	k.told("boot update(succeeded, true)")
 	k.truthful()
 	k.complete()
+}
+
+// TestADayOfChaos: everything at random for four hours, and then no reading is lost and the truth adds up.
+func TestADayOfChaos(t *testing.T) {
+	b := mqttbroker.Start(t)
+	for seed := range uint64(2) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			k := newKiosk(t, b)
+			k.began = k.began.Add(-5 * time.Hour)
+			rates := fault.Rates{}
+			for _, s := range fault.Specs() {
+				if s.Layer != fault.LayerDevice && s.Kind != fault.MalformedPayload && s.Kind != fault.SerialMismatch && s.Kind != fault.ClockSkew {
+					rates[s.Kind] = 40
+				}
+			}
+			const scale = 3000
+			fast := clock.NewCatchUp(4*time.Hour, scale)
+			agenda := NewAgenda(fast)
+			defer run(agenda)()
+			k.cfg.Device.Faults = fault.NewPlan(seed, k.serial, "", nil, rates)
+			k.cfg.Clock, k.cfg.Agenda, k.cfg.Agent.Interval = fast, agenda, minute
+			k.start()
+			for i := 0; fast.Now().Before(fast.CaughtUp()); i++ {
+				// Whoever is there obeys, now and then.
+				if i%100 == 0 {
+					name := []protocol.CommandName{protocol.CommandUpdate, protocol.CommandRestart}[i/100%2]
+					k.send(strconv.Itoa(i), name, "")
+				}
+				time.Sleep(2 * time.Millisecond) // between polls
+			}
+			k.stop()
+			k.truthful()
+			if k.boots() < 5 || len(k.joins()) == 0 { // more are a matter of how fast the machine is
+				t.Errorf("%d boots, %d joins: that is no chaos", k.boots(), len(k.joins()))
+			}
+			k.cfg.Device.Faults = nil
+			k.start()
+			k.await("what waited", func() bool { _, waiting := k.box.Next(); return !waiting })
+			k.stop()
+			k.complete()
+		})
+	}
 }
