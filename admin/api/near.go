@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"kioskfleet/internal/spelling"
 )
 
 // maxNear is how many names an answer proposes.
@@ -18,12 +20,12 @@ func nearest(name string, all []string) []string {
 	var found []candidate
 	group, field, _ := strings.Cut(name, ".")
 	for _, other := range all {
-		d := distance(name, other)
+		d := spelling.Distance(name, other)
 		// The right field in the wrong group is near, however long the group's name is.
 		if otherGroup, otherField, _ := strings.Cut(other, "."); field == otherField {
 			d = min(d, 1)
 		} else if group == otherGroup {
-			d = min(d, distance(field, otherField))
+			d = min(d, spelling.Distance(field, otherField))
 		}
 		if d <= max(2, len(name)/4) {
 			found = append(found, candidate{other, d})
@@ -37,25 +39,4 @@ func nearest(name string, all []string) []string {
 		out = append(out, c.name)
 	}
 	return out
-}
-
-// distance is how many bytes have to be put in, left out or changed to make b of a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+
+	"kioskfleet/internal/spelling"
 )
 
 // EnvPrefix starts the name of every environment variable of the platform.
@@ -200,35 +202,11 @@ func checkKeys(got []string, known []field) error {
 }
 
 func nearest(key string, known []field) string {
-	best, bestDistance := "", len(key)/3+2
-	for _, f := range known {
-		if d := distance(key, f.key); d < bestDistance {
-			best, bestDistance = f.key, d
-		}
+	keys := make([]string, len(known))
+	for i, f := range known {
+		keys[i] = f.key
 	}
-	return best
-}
-
-// distance is the Levenshtein distance of two short strings.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			above := row[j+1]
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(above+1, row[j]+1, diagonal+cost)
-			diagonal = above
-		}
-	}
-	return row[len(b)]
+	return spelling.Nearest(key, keys, len(key)/3+2)
 }
 
 // fields lists the leaves of the struct that dst points to, in order of declaration. The `key` tag
