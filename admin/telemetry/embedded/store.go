@@ -154,17 +154,14 @@ func Open(cfg Config) (_ *Store, err error) {
 			err = errors.Join(err, lock.Release())
 		}
 	}()
-	if free, freeErr := diskspace.Free(cfg.Dir); freeErr == nil && free < 2*cfg.MinFreeBytes {
-		return nil, &telemetry.RetryAfterError{After: spaceRetry, Err: fmt.Errorf("open embedded time series: the disk of %s has only %d MB left", cfg.Dir, free>>20)}
+	if err := awaitRoom(cfg.Dir, cfg.MinFreeBytes, diskspace.Free); err != nil {
+		return nil, err
 	}
 	if err := s.open(cfg); err != nil {
 		return nil, fmt.Errorf("open embedded time series in %s: %w", cfg.Dir, err)
 	}
 	return s, nil
 }
-
-// spaceRetry is how soon to look again whether the disk has room.
-const spaceRetry = time.Second
 
 // open opens the TSDB and finds out what it has lost.
 func (s *Store) open(cfg Config) (err error) {
