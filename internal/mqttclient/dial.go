@@ -28,9 +28,9 @@ type opener struct {
 func (o *opener) open(broker *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(o.ctx, connectTimeout)
 	defer cancel()
-	dialing, done := context.WithTimeout(ctx, dialTimeout)
+	limited, done := context.WithTimeout(ctx, dialTimeout)
 	defer done()
-	raw, err := o.cfg.Dial(dialing, "tcp", broker.Host)
+	raw, err := o.cfg.Dial(limited, "tcp", broker.Host)
 	if err != nil {
 		return nil, err
 	}
