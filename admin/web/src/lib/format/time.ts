@@ -67,3 +67,22 @@ export function formatInZone(at: number, locale: string, zone: string): string |
     return undefined;
   }
 }
+
+const inZone = new Map<string, Intl.DateTimeFormat>();
+
+/** A moment in full by the clocks of a zone, with the zone's short name. */
+export function formatFull(at: number, locale: string, zone: string): string {
+  const key = `${locale} ${zone}`;
+  let made = inZone.get(key);
+  if (!made) inZone.set(key, (made = new Intl.DateTimeFormat(locale, { ...FULL, timeZone: zone })));
+  return made.format(at);
+}
+
+/** A stretch of time by the clocks of a zone; what both ends have in common is said once. */
+export function formatSpan(from: number, to: number, locale: string, zone: string): string {
+  const options: Intl.DateTimeFormatOptions = {
+    day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone: zone,
+  };
+  if (to - from < 10 * MINUTE) options.second = '2-digit';
+  return new Intl.DateTimeFormat(locale, options).formatRange(from, to);
+}
