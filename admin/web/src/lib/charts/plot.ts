@@ -40,6 +40,7 @@ export const RIGHT_PX = 10;
 const TIME_AXIS_PX = 30;
 /** Room that a mark on the axis of time needs. */
 const TICK_PX = 74;
+const HALF_LABEL_PX = 22;
 
 /** The options of the large chart: a band from min to max, the mean as a line, limits dashed. */
 export function plotOptions(o: PlotOptions): uPlot.Options {
@@ -83,7 +84,7 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
     },
     scales: {
       x: { time: true },
-      y: { range: (_plot, low, high) => valueRange(low ?? 0, high ?? 1, o.metric) },
+      y: { range: (_plot, low, high) => valueRange(low ?? o.metric.min ?? 0, high ?? o.metric.max ?? 1, o.metric) },
     },
     axes: [
       timeAxis(axis, o),
@@ -91,7 +92,8 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
         ...axis,
         size: GUTTER_PX,
         space: 36,
-        values: (_plot, splits) => splits.map((value) => `${formatLimit(value, o.locale)} ${o.metric.unit}`.trim()),
+        // Without a line, values on the axis would only be invented.
+        values: (plot, splits) => splits.map((value) => (hasLine(plot) ? `${formatLimit(value, o.locale)} ${o.metric.unit}`.trim() : '')),
       },
     ],
     series: [
@@ -122,6 +124,12 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
   };
 }
 
+/** Whether anything is drawn in the span that is shown. */
+function hasLine(plot: uPlot): boolean {
+  const { min = 0, max = 0 } = plot.scales.x ?? {};
+  return plot.data[0].some((time, i) => time >= min && time <= max && plot.data[1]?.[i] != null);
+}
+
 /** A point with a gap on both sides would not show as a line; it shows as a dot. */
 function lonePoints(plot: uPlot, series: number): number[] {
   const values = plot.data[series] ?? [];
@@ -144,7 +152,12 @@ function timeAxis(axis: uPlot.Axis, o: PlotOptions): uPlot.Axis {
       every = found.every;
       return found.at.map((at) => at / 1_000);
     },
-    values: (_plot, splits) => splits.map((at) => (o.timeLabels ? tickLabel(at * 1_000, every, o.locale, o.zone) : '')),
+    values: (plot, splits) =>
+      splits.map((at) => {
+        // Half of a text at the very end would be cut off.
+        const cut = plot.width - GUTTER_PX - RIGHT_PX - plot.valToPos(at, 'x') < HALF_LABEL_PX - RIGHT_PX;
+        return o.timeLabels && !cut ? tickLabel(at * 1_000, every, o.locale, o.zone) : '';
+      }),
   };
 }
 
