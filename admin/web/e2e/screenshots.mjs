@@ -33,6 +33,10 @@ try {
       await page.locator('tr[data-serial] a').first().click();
       await page.waitForSelector('.u-over');
       await shoot('kiosk');
+      await page.goto(`${page.url().split('?')[0]}?metric=hardware.cpu_temp,environmental.temperature,network.latency&range=15m`);
+      await page.waitForSelector('.u-over');
+      await page.locator('.charts').evaluate((charts) => charts.closest('section').scrollIntoView());
+      await shoot('history');
       await page.goto(`${baseURL}/dead-letters`);
       await page.waitForSelector('[data-intake-line]');
       await shoot('dead-letters');

@@ -1,7 +1,7 @@
 import { query, request } from './client';
 import type {
   Aggregate, Command, CommandList, CommandRequest, DeadLetterList, DeadLetterWithPayload, EventList, Intake, Kiosk,
-  KioskList, Me, Metric, Replayed, TelemetrySeries,
+  KioskList, Me, Metric, Query, QueryAnswer, Replayed, TelemetrySeries,
 } from './types';
 
 // One function for each call of the contract that the page makes.
@@ -34,6 +34,9 @@ export interface TelemetryQuery {
 
 export const getTelemetry = (serial: string, q: TelemetryQuery, signal?: AbortSignal) =>
   request<TelemetrySeries>('GET', `${kioskPath(serial)}/telemetry${query({ ...q })}`, { signal });
+
+/** Asks for several series at once. */
+export const postQuery = (body: Query, signal?: AbortSignal) => request<QueryAnswer>('POST', '/query', { body, signal });
 
 export const listCommands = (serial: string, limit: number, signal?: AbortSignal) =>
   request<CommandList>('GET', `${kioskPath(serial)}/commands${query({ limit })}`, { signal });

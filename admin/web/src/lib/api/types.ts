@@ -30,3 +30,6 @@ export type DeadLetterList = Schemas['DeadLetterList'];
 export type Intake = Schemas['Intake'];
 export type IntakeConsumer = Intake['consumers'][number];
 export type Replayed = Schemas['Replayed'];
+export type Query = Schemas['Query'];
+export type QueryAnswer = Schemas['QueryAnswer'];
+export type Source = Schemas['Source'];

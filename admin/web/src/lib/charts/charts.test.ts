@@ -1,50 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { addLive, fromRaw, fromWindows, maxGap, type Sample, stats, toColumns, valueRange } from './series';
-import { bounds, chooseStep, defaultRange, parseWindow } from './window';
+import {
+  addLive, countGaps, dropBefore, fromRaw, fromWindows, gapOf, maxGap, nearest, neighbour, rowsOf, type Sample, stats, toColumns, valueRange,
+} from './series';
 
-const H = 3_600_000;
 const time = (s: number) => new Date(s * 1_000).toISOString();
 const sample = (s: number, mean: number, rest: Partial<Sample> = {}): Sample => ({
   time: s * 1_000, mean, min: mean, max: mean, count: 1, ...rest,
 });
 
-describe('chooseStep', () => {
-  it.each([
-    ['an hour at 5 s is raw', H, 5_000, undefined],
-    ['an hour at 1 s is not', H, 1_000, '10s'],
-    ['6 h at 5 s', 6 * H, 5_000, '1m'],
-    ['a day at 5 s matches the rollups', 24 * H, 5_000, '5m'],
-    ['a day at 10 min is raw', 24 * H, 600_000, undefined],
-    ['a year', 365 * 24 * H, 5_000, '1d'],
-  ])('%s', (_name, range, interval, expected) => {
-    expect(chooseStep(range, interval)?.text).toBe(expected);
-  });
-});
-
-describe('window', () => {
-  it('is the last hour by default, a named range, or what was zoomed into', () => {
-    expect(parseWindow(new URLSearchParams(), '1h')).toEqual({ kind: 'last', ms: H });
-    expect(parseWindow(new URLSearchParams('range=6h'), '1h')).toEqual({ kind: 'last', ms: 6 * H });
-    expect(parseWindow(new URLSearchParams('range=6h&from=1000&to=2000'), '1h')).toEqual({ kind: 'fixed', from: 1_000, to: 2_000 });
-    expect(parseWindow(new URLSearchParams('from=2000&to=1000'), '1h')).toEqual({ kind: 'last', ms: H });
-  });
-
-  it('is an hour by default, and shorter for a kiosk that has not lived that long', () => {
-    expect(defaultRange(24 * H)).toBe('1h');
-    expect(defaultRange(60_000)).toBe('15m');
-  });
-
-  it('has bounds that move only when it is live', () => {
-    expect(bounds({ kind: 'last', ms: 10 }, 100)).toEqual({ from: 90, to: 100 });
-    expect(bounds({ kind: 'fixed', from: 1, to: 2 }, 100)).toEqual({ from: 1, to: 2 });
-  });
-});
-
 describe('samples', () => {
   it('come from raw points and from windows', () => {
     expect(fromRaw([{ time: time(5), value: 7 }])).toEqual([sample(5, 7)]);
-    const [only] = fromWindows([{ time: time(60), value: 5 }], [{ time: time(60), value: 1 }], [{ time: time(60), value: 9 }], 12);
-    expect(only).toEqual({ time: 60_000, mean: 5, min: 1, max: 9, count: 12 });
+    const at = (value: number) => [{ time: time(60), value }];
+    expect(fromWindows(at(5), at(1), at(9), at(12))).toEqual([{ time: 60_000, mean: 5, min: 1, max: 9, count: 12 }]);
+    expect(fromWindows(at(5), [], [], 3)).toEqual([{ time: 60_000, mean: 5, min: 5, max: 5, count: 3 }]);
   });
 
   it('grow by a live reading, and not by one that is repeated or late', () => {
@@ -57,7 +26,35 @@ describe('samples', () => {
   it('put a live reading into its window', () => {
     const held = [sample(60, 4, { min: 2, max: 6, count: 3 })];
     expect(addLive(held, 90_000, 8, 60_000)).toEqual([sample(60, 5, { min: 2, max: 8, count: 4 })]);
-    expect(addLive(held, 125_000, 8, 60_000)).toEqual([held[0], sample(120, 8)]);
+    expect(addLive(held, 125_000, 8, 120_000)).toEqual([held[0], sample(120, 8)]);
+  });
+});
+
+describe('a line of samples', () => {
+  const held = [sample(0, 1), sample(5, 2), sample(10, 3), sample(60, 4)];
+
+  it('forgets what is older than the picture, but for the sample that leads into it', () => {
+    expect(dropBefore(held, 7_000)).toEqual(held.slice(1));
+    expect(dropBefore(held, -1)).toBe(held);
+  });
+
+  it('is pointed at where it is, not across a gap', () => {
+    expect(nearest(held, 6_000, 3_000)).toBe(held[1]);
+    expect(nearest(held, 8_000, 3_000)).toBe(held[2]);
+    expect(nearest(held, 35_000, 3_000)).toBeUndefined();
+    expect(nearest([], 0, 3_000)).toBeUndefined();
+  });
+
+  it('is walked along from sample to sample', () => {
+    expect(neighbour(held, 5_000, 1)).toBe(held[2]);
+    expect(neighbour(held, 5_000, -1)).toBe(held[0]);
+    expect(neighbour(held, 60_000, 1)).toBeUndefined();
+  });
+
+  it('is a table together with others, newest first', () => {
+    expect(rowsOf([held, [sample(5, 9)]], { from: 5_000, to: 10_000 })).toEqual([
+      { time: 10_000, samples: [held[2], undefined] }, { time: 5_000, samples: [held[1], sample(5, 9)] },
+    ]);
   });
 });
 
@@ -69,8 +66,18 @@ describe('toColumns', () => {
     expect(columns.time.every((t, i) => i === 0 || t > columns.time[i - 1]!)).toBe(true);
   });
 
-  it('takes one lost reading for no gap', () => {
+  it('takes one lost reading for no gap, but an empty window that should hold several', () => {
     expect(toColumns([sample(0, 1), sample(10, 2)], maxGap(5_000, undefined)).mean).toEqual([1, 2]);
+    expect(toColumns([sample(0, 1), sample(120, 2)], maxGap(5_000, 60_000)).mean).toEqual([1, null, 2]);
+    expect(countGaps([sample(0, 1), sample(60, 1), sample(180, 2)], maxGap(5_000, 60_000))).toBe(1);
+  });
+
+  it('knows a kiosk that once reported more rarely', () => {
+    const rare = [sample(0, 1), sample(300, 2), sample(600, 3), sample(3_600, 4)];
+    expect(toColumns(rare, gapOf(rare, 5_000, undefined)).mean).toEqual([1, 2, 3, null, 4]);
+    expect(toColumns(rare, gapOf(rare, 5_000, 60_000)).mean).toEqual([1, 2, 3, null, 4]);
+    const dense = [sample(0, 1), sample(60, 2), sample(120, 3), sample(240, 4)];
+    expect(toColumns(dense, gapOf(dense, 5_000, 60_000)).mean).toEqual([1, 2, 3, null, 4]);
   });
 });
 

@@ -3,20 +3,25 @@ import { formatLimit } from '$lib/format/number';
 import uPlot from 'uplot';
 import { cssColour } from './colours';
 import { valueRange } from './series';
+import { tickLabel, ticks } from './ticks';
 
 export interface PlotOptions {
   width: number;
   height: number;
   metric: Metric;
   locale: string;
+  /** Whose clocks the axis of time shows. */
+  zone: string;
+  /** Only the lowest of several charts says the time. */
+  timeLabels: boolean;
   /** The texts beside the dashed lines of normal operation. */
   limitTexts: { min: string; max: string };
   /** Stretches of time to tint, such as when the kiosk could not serve; asked for at each drawing. */
   shades: () => Shade[];
   onzoom: (from: number, to: number) => void;
   onreset: () => void;
-  /** The point under the pointer: its index in the data, if there is one, and the pointer's place in CSS pixels. */
-  onpoint: (index: number | undefined, left: number) => void;
+  /** The moment under the pointer in Unix milliseconds; undefined when it has left. */
+  onpoint: (time: number | undefined) => void;
 }
 
 /** A stretch of time in Unix milliseconds and the token of its colour. */
@@ -28,7 +33,14 @@ export interface Shade {
 
 const FONT_PX = 11;
 /** How far from a point the pointer still means it. */
-const REACH_PX = 20;
+export const REACH_PX = 20;
+/** The width of the axis of values: the same for all charts, so that they share the axis of time. */
+export const GUTTER_PX = 62;
+export const RIGHT_PX = 10;
+const TIME_AXIS_PX = 30;
+/** Room that a mark on the axis of time needs. */
+const TICK_PX = 74;
+const HALF_LABEL_PX = 22;
 
 /** The options of the large chart: a band from min to max, the mean as a line, limits dashed. */
 export function plotOptions(o: PlotOptions): uPlot.Options {
@@ -43,7 +55,7 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
   return {
     width: o.width,
     height: o.height,
-    padding: [12, 8, 0, 0],
+    padding: [12, RIGHT_PX, o.timeLabels ? 0 : 8, 0],
     legend: { show: false },
     cursor: {
       x: true,
@@ -57,7 +69,13 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
       },
       drag: { x: true, y: false, setScale: false },
       focus: { prox: -1 },
+      dataIdx: (plot, _series, index, time) => {
+        const at = plot.data[0][index];
+        return at !== undefined && Math.abs(plot.valToPos(at, 'x') - plot.valToPos(time, 'x')) <= REACH_PX ? index : null;
+      },
       bind: {
+        // With the shift key a drag moves the time instead; gestures.ts sees to it.
+        mousedown: (_plot, _target, handler) => (event: MouseEvent) => (event.shiftKey ? null : handler(event)),
         dblclick: () => () => {
           o.onreset();
           return null;
@@ -66,15 +84,16 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
     },
     scales: {
       x: { time: true },
-      y: { range: (_plot, low, high) => valueRange(low ?? 0, high ?? 1, o.metric) },
+      y: { range: (_plot, low, high) => valueRange(low ?? o.metric.min ?? 0, high ?? o.metric.max ?? 1, o.metric) },
     },
     axes: [
-      { ...axis, size: 30, gap: 8, space: 70, values: timeLabels(o.locale) },
+      timeAxis(axis, o),
       {
         ...axis,
-        size: 62,
+        size: GUTTER_PX,
         space: 36,
-        values: (_plot, splits) => splits.map((value) => `${formatLimit(value, o.locale)} ${o.metric.unit}`.trim()),
+        // Without a line, values on the axis would only be invented.
+        values: (plot, splits) => splits.map((value) => (hasLine(plot) ? `${formatLimit(value, o.locale)} ${o.metric.unit}`.trim() : '')),
       },
     ],
     series: [
@@ -87,7 +106,12 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
     hooks: {
       drawClear: [(plot) => drawShades(plot, o.shades())],
       draw: [(plot) => drawLimits(plot, o)],
-      setCursor: [(plot) => o.onpoint(pointAt(plot), plot.cursor.left ?? -1)],
+      setCursor: [
+        (plot) => {
+          const { left = -1 } = plot.cursor;
+          o.onpoint(left < 0 ? undefined : plot.posToVal(left, 'x') * 1_000);
+        },
+      ],
       setSelect: [
         (plot) => {
           const { left, width } = plot.select;
@@ -100,12 +124,10 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
   };
 }
 
-/** The index of the point under the pointer. uPlot takes the nearest however far; across a gap that would mislead. */
-function pointAt(plot: uPlot): number | undefined {
-  const { idx, left = -1 } = plot.cursor;
-  const time = idx == null ? undefined : plot.data[0][idx];
-  if (idx == null || time === undefined || left < 0) return undefined;
-  return Math.abs(plot.valToPos(time, 'x') - left) <= REACH_PX ? idx : undefined;
+/** Whether anything is drawn in the span that is shown. */
+function hasLine(plot: uPlot): boolean {
+  const { min = 0, max = 0 } = plot.scales.x ?? {};
+  return plot.data[0].some((time, i) => time >= min && time <= max && plot.data[1]?.[i] != null);
 }
 
 /** A point with a gap on both sides would not show as a line; it shows as a dot. */
@@ -118,18 +140,25 @@ function lonePoints(plot: uPlot, series: number): number[] {
   return lone;
 }
 
-/** Local time as people of the page's language write it; the day only where it begins. */
-function timeLabels(locale: string): uPlot.Axis.DynamicValues {
-  return (_plot, splits, _axis, _space, increment) =>
-    splits.map((seconds) => {
-      const at = new Date(seconds * 1_000);
-      if (at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0) {
-        return at.toLocaleDateString(locale, { day: 'numeric', month: 'short' });
-      }
-      const options: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
-      if (increment < 60) options.second = '2-digit';
-      return at.toLocaleTimeString(locale, options);
-    });
+/** Round times of the zone that the charts show; uPlot's own marks know only the browser's. */
+function timeAxis(axis: uPlot.Axis, o: PlotOptions): uPlot.Axis {
+  let every = 0;
+  return {
+    ...axis,
+    size: o.timeLabels ? TIME_AXIS_PX : 0,
+    gap: 8,
+    splits: (plot, _axis, from, to) => {
+      const found = ticks(from * 1_000, to * 1_000, (plot.width - GUTTER_PX) / TICK_PX, o.zone);
+      every = found.every;
+      return found.at.map((at) => at / 1_000);
+    },
+    values: (plot, splits) =>
+      splits.map((at) => {
+        // Half of a text at the very end would be cut off.
+        const cut = plot.width - GUTTER_PX - RIGHT_PX - plot.valToPos(at, 'x') < HALF_LABEL_PX - RIGHT_PX;
+        return o.timeLabels && !cut ? tickLabel(at * 1_000, every, o.locale, o.zone) : '';
+      }),
+  };
 }
 
 function drawShades(plot: uPlot, shades: Shade[]): void {

@@ -17,30 +17,31 @@ export function fromRaw(points: Point[]): Sample[] {
   return points.map(({ time, value }) => ({ time: Date.parse(time), mean: value, min: value, max: value, count: 1 }));
 }
 
-/** Puts the answers for mean, min and max together by their windows' start. */
-export function fromWindows(mean: Point[], min: Point[], max: Point[], count: number): Sample[] {
-  const lows = new Map(min.map((p) => [p.time, p.value]));
-  const highs = new Map(max.map((p) => [p.time, p.value]));
+/** Puts the answers for mean, min, max and count together by their windows' start; a missing one falls back to the mean, or to as many readings as usual. */
+export function fromWindows(mean: Point[], min: Point[], max: Point[], count: Point[] | number): Sample[] {
+  const byTime = (points: Point[]) => new Map(points.map((p) => [p.time, p.value]));
+  const [lows, highs] = [byTime(min), byTime(max)];
+  const counts = typeof count === 'number' ? undefined : byTime(count);
   return mean.map(({ time, value }) => ({
     time: Date.parse(time),
     mean: value,
     min: lows.get(time) ?? value,
     max: highs.get(time) ?? value,
-    count,
+    count: typeof count === 'number' ? count : (counts?.get(time) ?? 1),
   }));
 }
 
 /**
- * Adds a live reading: at the end, or with stepMs into the window it belongs to. Out of order or
- * repeated readings change nothing, the next load brings them.
+ * Adds a live reading: at the end, or with a window's start into that window. Out of order or repeated
+ * readings change nothing, the next load brings them.
  */
-export function addLive(samples: Sample[], time: number, value: number, stepMs: number | undefined): Sample[] {
-  const start = stepMs ? Math.floor(time / stepMs) * stepMs : time;
+export function addLive(samples: Sample[], time: number, value: number, windowStart: number | undefined): Sample[] {
+  const start = windowStart ?? time;
   const last = samples.at(-1);
   if (!last || start > last.time) {
     return [...samples, { time: start, mean: value, min: value, max: value, count: 1 }];
   }
-  if (!stepMs || start < last.time) return samples;
+  if (windowStart === undefined || start < last.time) return samples;
   const count = last.count + 1;
   return [...samples.slice(0, -1), {
     time: start,
@@ -49,6 +50,49 @@ export function addLive(samples: Sample[], time: number, value: number, stepMs: 
     max: Math.max(last.max, value),
     count,
   }];
+}
+
+/** Without what is older than a moment, apart from the one sample that leads the line into the picture. */
+export function dropBefore(samples: Sample[], from: number): Sample[] {
+  const first = firstAt(samples, from) - 1;
+  return first > 0 ? samples.slice(first) : samples;
+}
+
+/** The index of the first sample at or after a moment; the number of samples when there is none. */
+export function firstAt(samples: readonly { time: number }[], time: number): number {
+  let [low, high] = [0, samples.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (samples[middle]!.time < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The sample nearest to a moment, unless it is farther away than withinMs: across a gap the nearest would mislead. */
+export function nearest(samples: Sample[], time: number, withinMs: number): Sample | undefined {
+  const after = firstAt(samples, time);
+  const [left, right] = [samples[after - 1], samples[after]];
+  const best = !left || (right && right.time - time < time - left.time) ? right : left;
+  return best && Math.abs(best.time - time) <= withinMs ? best : undefined;
+}
+
+/** The next sample after a moment, or with -1 the last one before it. */
+export function neighbour(samples: Sample[], time: number, by: 1 | -1): Sample | undefined {
+  return by > 0 ? samples[firstAt(samples, time + 1)] : samples[firstAt(samples, time) - 1];
+}
+
+/** Several series as rows of one table for [from, to], newest first; a series without a sample of that time has undefined. */
+export function rowsOf(series: Sample[][], { from, to }: { from: number; to: number }): { time: number; samples: (Sample | undefined)[] }[] {
+  const rows = new Map<number, (Sample | undefined)[]>();
+  series.forEach((samples, column) => {
+    for (const sample of samples.slice(firstAt(samples, from), firstAt(samples, to + 1))) {
+      let row = rows.get(sample.time);
+      if (!row) rows.set(sample.time, (row = new Array<undefined>(series.length).fill(undefined)));
+      row[column] = sample;
+    }
+  });
+  return [...rows].map(([time, samples]) => ({ time, samples })).sort((a, b) => b.time - a.time);
 }
 
 /** Columns as uPlot takes them: time in seconds, and null where a gap must stay a gap. */
@@ -75,9 +119,26 @@ export function toColumns(samples: Sample[], maxGapMs: number): Columns {
   return columns;
 }
 
-/** How long nothing may come before a line breaks: a lost reading or two is not a gap. */
+/**
+ * How long nothing may come before a line breaks: a lost reading or two is not a gap. A window that could
+ * hold several readings and holds none is one.
+ */
 export function maxGap(intervalMs: number, stepMs: number | undefined): number {
+  if (stepMs !== undefined && stepMs >= 3 * intervalMs) return stepMs * 1.5;
   return Math.max(intervalMs, stepMs ?? 0) * 2.5 + 1_000;
+}
+
+/** The same for samples at hand: a kiosk that reported more rarely then than its interval of today has no gaps between. */
+export function gapOf(samples: Sample[], intervalMs: number, stepMs: number | undefined): number {
+  if (samples.length < 3) return maxGap(intervalMs, stepMs);
+  const distances = samples.slice(1).map((sample, i) => sample.time - samples[i]!.time).sort((a, b) => a - b);
+  const usual = distances[distances.length >> 1]!;
+  return maxGap(usual > (stepMs ?? 0) ? Math.max(usual, intervalMs) : intervalMs, stepMs);
+}
+
+/** How many breaks a line has. */
+export function countGaps(samples: Sample[], maxGapMs: number): number {
+  return samples.filter((sample, i) => i > 0 && sample.time - samples[i - 1]!.time > maxGapMs).length;
 }
 
 export interface Stats {

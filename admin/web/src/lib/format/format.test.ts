@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { formatDistance, formatShare, formatValue } from './number';
-import { formatAge, formatDuration, formatInZone, formatMoment, formatStep } from './time';
+import { formatAge, formatDuration, formatFull, formatInZone, formatMoment, formatSpan, formatStep } from './time';
 
 const S = 1_000;
 const MIN = 60 * S;
@@ -55,6 +55,22 @@ describe('formatInZone', () => {
 
   it.each(['', 'Not/AZone', Intl.DateTimeFormat().resolvedOptions().timeZone])('says nothing for %j', (zone) => {
     expect(formatInZone(noon, 'en-GB', zone)).toBeUndefined();
+  });
+});
+
+describe('times of a zone', () => {
+  const at = (text: string) => Date.parse(text);
+
+  it('name the zone, also on the two sides of a change of the clocks', () => {
+    expect(formatFull(at('2026-10-25T00:30:00Z'), 'en-GB', 'Europe/Madrid')).toBe('25 Oct 2026, 02:30:00 CEST');
+    expect(formatFull(at('2026-10-25T01:30:00Z'), 'en-GB', 'Europe/Madrid')).toBe('25 Oct 2026, 02:30:00 CET');
+  });
+
+  it('say once what both ends of a stretch have in common', () => {
+    const span = (from: string, to: string) => formatSpan(at(from), at(to), 'en-GB', 'UTC').replaceAll(/\s*–\s*/g, '–');
+    expect(span('2026-03-01T10:00:00Z', '2026-03-01T12:30:00Z')).toBe('1 Mar 2026, 10:00–12:30');
+    expect(span('2026-03-01T10:00:05Z', '2026-03-01T10:01:00Z')).toBe('1 Mar 2026, 10:00:05–10:01:00');
+    expect(span('2026-03-01T10:00:00Z', '2026-03-02T12:30:00Z')).toBe('1 Mar 2026, 10:00–2 Mar 2026, 12:30');
   });
 });
 

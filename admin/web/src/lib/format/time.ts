@@ -34,15 +34,28 @@ function pair(a: number, unitA: string, b: number, unitB: string): string {
   return b === 0 ? `${a} ${unitA}` : `${a} ${unitA} ${b} ${unitB}`;
 }
 
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+/** The formatter of these options, which kind names. Making one takes longer than using it a hundred times. */
+function formatter(kind: string, options: Intl.DateTimeFormatOptions, locale: string, zone?: string): Intl.DateTimeFormat {
+  const key = `${kind} ${locale} ${zone ?? ''}`;
+  let made = formatters.get(key);
+  if (!made) formatters.set(key, (made = new Intl.DateTimeFormat(locale, zone ? { ...options, timeZone: zone } : options)));
+  return made;
+}
+
 /** A moment as short as it can be: the time of today, else with the day, and the year when it is another. */
 export function formatMoment(at: number, now: number, locale: string, seconds = false): string {
   const [date, today] = [new Date(at), new Date(now)];
   const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
-  if (seconds) clock.second = '2-digit';
-  if (date.toDateString() === today.toDateString()) return date.toLocaleTimeString(locale, clock);
+  const time = seconds
+    ? formatter('second', { ...clock, second: '2-digit' }, locale).format(date)
+    : formatter('minute', clock, locale).format(date);
+  if (date.toDateString() === today.toDateString()) return time;
   const day: Intl.DateTimeFormatOptions = { day: 'numeric', month: 'short' };
-  if (date.getFullYear() !== today.getFullYear()) day.year = 'numeric';
-  return `${date.toLocaleDateString(locale, day)} ${date.toLocaleTimeString(locale, clock)}`;
+  return date.getFullYear() === today.getFullYear()
+    ? `${formatter('day', day, locale).format(date)} ${time}`
+    : `${formatter('date', { ...day, year: 'numeric' }, locale).format(date)} ${time}`;
 }
 
 const FULL: Intl.DateTimeFormatOptions = {
@@ -66,4 +79,15 @@ export function formatInZone(at: number, locale: string, zone: string): string |
   } catch {
     return undefined;
   }
+}
+
+/** A moment in full by the clocks of a zone, with the zone's short name. */
+export const formatFull = (at: number, locale: string, zone: string): string => formatter('full', FULL, locale, zone).format(at);
+
+/** A stretch of time by the clocks of a zone; what both ends have in common is said once. */
+export function formatSpan(from: number, to: number, locale: string, zone: string): string {
+  const { second: _second, timeZoneName: _name, ...minutes } = FULL;
+  return to - from < 10 * MINUTE
+    ? formatter('span of seconds', { ...minutes, second: '2-digit' }, locale, zone).formatRange(from, to)
+    : formatter('span', minutes, locale, zone).formatRange(from, to);
 }

@@ -23,6 +23,12 @@ class I18n {
     return this.t.status[word] ?? word.replaceAll('_', ' ');
   }
 
+  /** A length of windows or ranges as the API writes it, such as 5m or 1y, with the unit as people write it. */
+  step(text: string): string {
+    const [, n = '', unit = ''] = /^(\d+)(\w+)$/.exec(text) ?? [];
+    return `${n} ${this.t.unit[unit] ?? unit}`;
+  }
+
   metric(metric: Pick<Metric, 'name'>): string {
     return this.t.metric[metric.name] ?? humanise(splitName(metric.name).field);
   }

@@ -1,6 +1,6 @@
 import { ApiError } from '$lib/api/client';
 import type { Reading } from '$lib/api/types';
-import { loadSamples } from '$lib/charts/fetch';
+import { loadMeans } from '$lib/charts/fetch';
 import { addLive, type Sample } from '$lib/charts/series';
 import { numberAt } from '$lib/kiosks/metrics';
 import { clock } from './clock.svelte';
@@ -69,7 +69,7 @@ export class Sparks {
     const to = this.#until ?? clock.exact();
     const step = this.#stepMs ? STEP : undefined;
     try {
-      const samples = await loadSamples(this.#serial, metric, to - SPARK_MS, to, step, this.#intervalMs, this.#abort.signal, true);
+      const samples = await loadMeans(this.#serial, metric, to - SPARK_MS, to, step, this.#intervalMs, this.#abort.signal);
       const spark = this.#sparks.get(metric);
       if (!spark) return;
       const arrived = spark.samples.filter((sample) => sample.time > (samples.at(-1)?.time ?? 0));
@@ -85,7 +85,7 @@ export class Sparks {
     for (const [metric, spark] of this.#sparks) {
       const value = numberAt(reading, metric);
       if (value === undefined) continue;
-      const added = addLive(spark.samples, time, value, this.#stepMs);
+      const added = addLive(spark.samples, time, value, this.#stepMs && Math.floor(time / this.#stepMs) * this.#stepMs);
       const firstKept = added.findIndex((sample) => sample.time > time - SPARK_MS * 1.1);
       spark.samples = firstKept > 0 ? added.slice(firstKept) : added;
     }

@@ -21,15 +21,19 @@ class Router {
     this.#read();
   }
 
-  /** Changes parts of the query in place, without a new entry in the history; undefined removes a part. */
-  setParams(changes: Record<string, string | undefined>): void {
+  /**
+   * Changes parts of the query; undefined removes a part. In place, or with push as a new entry in the
+   * history, so that the browser's Back undoes it.
+   */
+  setParams(changes: Record<string, string | undefined>, options: { push?: boolean } = {}): void {
     const params = new URLSearchParams(location.search);
     for (const [key, value] of Object.entries(changes)) {
       if (value === undefined) params.delete(key);
       else params.set(key, value);
     }
-    const text = params.toString();
-    this.go(location.pathname + (text ? `?${text}` : ''), { replace: true });
+    // Commas, colons and tildes may stand in a query as they are, and read better there.
+    const text = params.toString().replace(/%(2C|3A|7E)/g, decodeURIComponent);
+    this.go(location.pathname + (text ? `?${text}` : ''), { replace: !options.push });
   }
 
   #read(): void {
