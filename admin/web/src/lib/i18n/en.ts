@@ -115,7 +115,7 @@ export const en = {
     aloud: (metric: string, span: string, last: string, min: string, max: string, mean: string, n: number, gaps: number) =>
       `${metric}, ${span}: last ${last}, least ${min}, greatest ${max}, mean ${mean}; ${n} ${n === 1 ? 'point' : 'points'}, ${gaps} ${gaps === 1 ? 'gap' : 'gaps'}.`,
     table: 'Table', charts: 'Charts', time: 'Time', older: 'Show older',
-    tableOf: (serial: string) => `Values of ${serial}, newest first`, during: 'State then',
+    tableOf: (serial: string) => `Values of ${serial}, newest first`,
   },
   command: {
     names: {

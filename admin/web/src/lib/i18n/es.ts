@@ -116,7 +116,7 @@ export const es: Messages = {
     aloud: (metric, span, last, min, max, mean, n, gaps) =>
       `${metric}, ${span}: último ${last}, mínimo ${min}, máximo ${max}, media ${mean}; ${n} ${n === 1 ? 'punto' : 'puntos'}, ${gaps} ${gaps === 1 ? 'hueco' : 'huecos'}.`,
     table: 'Tabla', charts: 'Gráficos', time: 'Hora', older: 'Mostrar anteriores',
-    tableOf: (serial) => `Valores de ${serial}, los últimos primero`, during: 'Estado entonces',
+    tableOf: (serial) => `Valores de ${serial}, los últimos primero`,
   },
   command: {
     names: {

@@ -72,6 +72,8 @@ describe('MetricHistory', () => {
     questions[0]!.answer([sample(60_000, 2)]);
     await loading;
     history.take(90_000, 4, 0);
+    // Delivered once more: it weighs once.
+    history.take(90_000, 4, 0);
     history.take(121_000, 7, 0);
     expect(history.loaded.samples).toEqual([{ time: 60_000, mean: 3, min: 2, max: 4, count: 2 }, sample(120_000, 7)]);
   });
