@@ -50,6 +50,9 @@ const (
 	stackCounted = "hardware_cpu_temp"
 	// stackPatience bounds a start, and the wait for what is still on its way after the load.
 	stackPatience = time.Minute
+	// subscribing is what Telegraf is given after it says that it is connected; it does not say when it has
+	// subscribed, and what is published before is lost.
+	subscribing = time.Second
 	// stackQuiet is how often in a row nothing more must have arrived to say that nothing will.
 	stackQuiet = 8
 )
@@ -137,7 +140,7 @@ func (b *bench) stackSide(ctx context.Context, o seriesOptions) (*taken, error) 
 	if err := server.query(ctx, "", "CREATE DATABASE "+stackDatabase, nil); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +163,9 @@ func (b *bench) stackSide(ctx context.Context, o seriesOptions) (*taken, error) 
 		return nil, err
 	}
 	defer telegraf.stop()
+	if err := sleep(ctx, subscribing); err != nil {
+		return nil, err
+	}
 	clients := make([]load.Config, o.stackKiosks)
 	for i := range clients {
 		clients[i] = load.Config{Broker: "mqtt://127.0.0.1:" + strconv.Itoa(port), Serial: serialOf(i)}
@@ -263,8 +269,8 @@ func (b *bench) offer(ctx context.Context, o seriesOptions, configs []load.Confi
 }
 
 // freePort is a port that nobody has now.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
