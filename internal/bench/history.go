@@ -21,14 +21,14 @@ type asked struct {
 	Kiosks    int     `json:"kiosks"`                 // of the last day
 	Pace      float64 `json:"interval_seconds"`       // then
 	MonthOf   int     `json:"month_kiosks"`           // of all days
-	Days      int     `json:"month_days"`             // before today
+	Days      int     `json:"month_days"`             // whole ones, before today
 	MonthPace float64 `json:"month_interval_seconds"` // before the last day
 	Points    int     `json:"points"`
 	Fill      float64 `json:"fill_seconds"`
 	RollUp    float64 `json:"roll_up_seconds"`
 
-	from, to time.Time
-	serials  []string
+	from, midnight, to time.Time // midnight ends the whole days
+	serials            []string
 }
 
 const (
@@ -47,9 +47,11 @@ const (
 // order of time, and by the rollups' own work. What comes through the broker is stored by the same calls.
 func (b *bench) fillHistory(ctx context.Context, data string, o seriesOptions) (_ *asked, err error) {
 	now := time.Now().UTC()
+	// Just after midnight the day before is not rolled up yet.
+	midnight := now.Add(-time.Hour).Truncate(24 * time.Hour)
 	a := &asked{
 		Kiosks: o.kiosks, Pace: o.pace.Seconds(), MonthOf: o.monthKiosks, Days: o.monthDays, MonthPace: o.monthPace.Seconds(),
-		from: now.Truncate(24 * time.Hour).Add(-time.Duration(o.monthDays) * 24 * time.Hour), to: now.Truncate(time.Minute),
+		from: midnight.Add(-time.Duration(o.monthDays) * 24 * time.Hour), midnight: midnight, to: now.Truncate(time.Minute),
 	}
 	repository, err := store.Open(ctx, filepath.Join(data, "kioskfleet.db"))
 	if err != nil {

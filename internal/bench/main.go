@@ -88,7 +88,7 @@ func parse(args []string) (options, []int, []int, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.json, "json", "", "write the report to this file as well")
-	flags.BoolVar(&o.quick, "quick", false, "a run of less than a minute, too short for figures to keep")
+	flags.BoolVar(&o.quick, "quick", false, "a run of about a minute and a half, too short for figures to keep")
 	flags.StringVar(&o.clients, "clients", "200,1000", "numbers of clients")
 	flags.StringVar(&o.windows, "windows", "1,8", "readings in flight of each client")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each target under each load")

@@ -97,7 +97,7 @@ func (b *bench) queries(ctx context.Context, o seriesOptions, out *seriesRun) er
 
 // questions are those of the report.
 func (a *asked) questions() []question {
-	dayAgo, midnight := a.to.Add(-24*time.Hour), a.to.Truncate(24*time.Hour)
+	dayAgo := a.to.Add(-24 * time.Hour)
 	dayPoints := int(24 * time.Hour.Seconds() / a.Pace)
 	between := func(from, to time.Time) url.Values {
 		return url.Values{"from": {from.Format(time.RFC3339)}, "to": {to.Format(time.RFC3339)}}
@@ -130,8 +130,8 @@ func (a *asked) questions() []question {
 		{latency{Name: nameRaw, API: "own", Goal: goalRaw}, http.MethodGet, apiOwn + "/kiosks/" + a.serials[0] + "/telemetry?" + raw.Encode(), "", dayPoints},
 		{latency{Name: namePanel, API: "own", Goal: goalPanel}, http.MethodPost, apiOwn + "/query", post(dayAgo, a.to, "5m", "mean", "all", ""), windows},
 		{latency{Name: nameEach, API: "own"}, http.MethodPost, apiOwn + "/query", post(dayAgo, a.to, "5m", "mean", "kiosk", ""), windows * a.Kiosks},
-		{latency{Name: nameMonth, API: "own"}, http.MethodPost, apiOwn + "/query", post(a.from, midnight, "1d", "p95", "all", monthModel), days},
-		{latency{Name: nameMonthMean, API: "own"}, http.MethodPost, apiOwn + "/query", post(a.from, midnight, "1h", "mean", "all", monthModel), 24 * days},
+		{latency{Name: nameMonth, API: "own"}, http.MethodPost, apiOwn + "/query", post(a.from, a.midnight, "1d", "p95", "all", monthModel), days},
+		{latency{Name: nameMonthMean, API: "own"}, http.MethodPost, apiOwn + "/query", post(a.from, a.midnight, "1h", "mean", "all", monthModel), 24 * days},
 		// PromQL has no raw range and no percentile over several series' points: what comes nearest.
 		{latency{Name: nameRaw, API: "PromQL"}, http.MethodGet, apiPrometheus + "/query?" + url.Values{
 			"query": {fmt.Sprintf(`%s{serial=%q}[24h]`, askedSeries, a.serials[0])}, "time": {unix(a.to)},
@@ -139,7 +139,7 @@ func (a *asked) questions() []question {
 		{latency{Name: namePanel, API: "PromQL"}, http.MethodGet, apiPrometheus + ranged("avg(avg_over_time("+askedSeries+"[5m]))", dayAgo, a.to, 5*time.Minute), "", windows},
 		{latency{Name: nameEach, API: "PromQL"}, http.MethodGet, apiPrometheus + ranged("avg_over_time("+askedSeries+"[5m])", dayAgo, a.to, 5*time.Minute), "", windows * a.MonthOf},
 		{latency{Name: nameMonth + ": mean of each kiosk's", API: "PromQL"}, http.MethodGet, apiPrometheus + ranged(
-			fmt.Sprintf(`avg(quantile_over_time(0.95, %s{model=%q}[1d]))`, askedSeries, monthModel), a.from.Add(24*time.Hour), midnight, 24*time.Hour), "", days},
+			fmt.Sprintf(`avg(quantile_over_time(0.95, %s{model=%q}[1d]))`, askedSeries, monthModel), a.from.Add(24*time.Hour), a.midnight, 24*time.Hour), "", days},
 	}
 }
 
