@@ -23,6 +23,12 @@ func TestFlags(t *testing.T) {
 	if o.fleet != (fleetOptions{300, 10 * time.Second}) || !o.runs(partFleet) {
 		t.Errorf("--quick runs a fleet of %+v", o.fleet)
 	}
+	if o.series != quickSeries || !o.runs(partSeries) {
+		t.Errorf("--quick runs time series of %+v", o.series)
+	}
+	if o, _, _, err = parse([]string{"--only", "series"}); err != nil || o.series != wholeSeries || o.runs(partFleet) || !o.runs(partSeries) {
+		t.Errorf("--only series is %+v, %v", o, err)
+	}
 	if o, _, _, err = parse([]string{"--only", "fleet", "--kiosks", "9"}); err != nil || o.fleet != (fleetOptions{9, 2 * time.Minute}) || o.runs(partThroughput) || o.runs(partRecovery) || !o.runs(partFleet) {
 		t.Errorf("--only fleet is %+v, %v", o, err)
 	}

@@ -69,6 +69,7 @@ type options struct {
 	spawner  string
 	profile  bool
 	fleet    fleetOptions
+	series   seriesOptions
 	only     string
 }
 
@@ -77,6 +78,7 @@ const (
 	partThroughput = "throughput"
 	partRecovery   = "recovery"
 	partFleet      = "fleet"
+	partSeries     = "series"
 )
 
 // runs tells whether a part was asked for.
@@ -86,7 +88,7 @@ func parse(args []string) (options, []int, []int, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.json, "json", "", "write the report to this file as well")
-	flags.BoolVar(&o.quick, "quick", false, "a run of less than a minute, too short for figures to keep")
+	flags.BoolVar(&o.quick, "quick", false, "a run of about a minute and a half, too short for figures to keep")
 	flags.StringVar(&o.clients, "clients", "200,1000", "numbers of clients")
 	flags.StringVar(&o.windows, "windows", "1,8", "readings in flight of each client")
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds of each target under each load")
@@ -95,7 +97,7 @@ func parse(args []string) (options, []int, []int, error) {
 	flags.BoolVar(&o.profile, "profile", true, "profile admin under load")
 	flags.IntVar(&o.fleet.kiosks, "kiosks", 15_000, "kiosks of the fleet")
 	flags.DurationVar(&o.fleet.steady, "steady", 2*time.Minute, "how long the fleet is measured once it is connected")
-	flags.StringVar(&o.only, "only", "", "one part of it: throughput, recovery or fleet")
+	flags.StringVar(&o.only, "only", "", "one part of it: throughput, recovery, fleet or series")
 	flags.StringVar(&o.admin, "admin", "", "program to measure; default: built from this module")
 	flags.StringVar(&o.spawner, "spawner", "", "program that runs the fleet; default: built from this module")
 	if err := flags.Parse(args); err != nil {
@@ -104,7 +106,9 @@ func parse(args []string) (options, []int, []int, error) {
 	if flags.NArg() > 0 {
 		return o, nil, nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
+	o.series = wholeSeries
 	if o.quick {
+		o.series = quickSeries
 		quick := map[string]string{"clients": "200", "windows": "1,8", "rounds": "1", "duration": "3s", "journal-mb": "64", "kiosks": "300", "steady": "10s"}
 		flags.Visit(func(f *flag.Flag) { delete(quick, f.Name) }) // what was asked for stays
 		for name, value := range quick {
@@ -119,8 +123,8 @@ func parse(args []string) (options, []int, []int, error) {
 	if o.fleet.kiosks < 1 || o.fleet.kiosks > maxKiosks || o.fleet.steady < time.Second {
 		return o, nil, nil, fmt.Errorf("1 to %d kiosks and at least 1s of them", maxKiosks)
 	}
-	if parts := []string{"", partThroughput, partRecovery, partFleet}; !slices.Contains(parts, o.only) {
-		return o, nil, nil, fmt.Errorf("--only %q is no part: throughput, recovery, fleet", o.only)
+	if parts := []string{"", partThroughput, partRecovery, partFleet, partSeries}; !slices.Contains(parts, o.only) {
+		return o, nil, nil, fmt.Errorf("--only %q is no part: throughput, recovery, fleet, series", o.only)
 	}
 	clients, err := numbers(o.clients, 10_000)
 	if err != nil {
@@ -177,6 +181,13 @@ func run(ctx context.Context, args []string) error {
 			r.Fleet, err = b.fleet(ctx, o.fleet)
 		}
 		problem(partFleet, err)
+	}
+	if o.runs(partSeries) && ctx.Err() == nil {
+		var failed []error
+		r.Series, failed = b.series(ctx, o.series)
+		for _, err := range failed {
+			problem(partSeries, err)
+		}
 	}
 	r.print(os.Stdout)
 	if o.json != "" {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -37,11 +38,17 @@ type platform struct {
 
 // startPlatform starts admin in development mode on a data folder and free ports.
 func startPlatform(ctx context.Context, program, data string) (*platform, error) {
+	return startPlatformWith(ctx, program, data, nil)
+}
+
+// startPlatformWith starts admin with more settings than these.
+func startPlatformWith(ctx context.Context, program, data string, settings map[string]string) (*platform, error) {
 	p := &platform{program: program, data: data, began: time.Now()}
 	env := map[string]string{
 		"DATA_DIR": data, "DEV": "true", "LOG_FORMAT": "json", "HTTP_ADDR": "127.0.0.1:0", "BROKER_KIOSKS_ADDR": "127.0.0.1:0",
 		"DEBUG_ADDR": "127.0.0.1:0",
 	}
+	maps.Copy(env, settings)
 	var err error
 	var line string
 	if p.process, line, err = startProcess(ctx, "admin", environment(env), "kiosk fleet admin is running", program); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -22,6 +23,7 @@ type report struct {
 	Recovery   *recovery        `json:"recovery,omitempty"`
 	Profile    *profile         `json:"profile,omitempty"`
 	Fleet      *fleetRun        `json:"fleet,omitempty"`
+	Series     *seriesRun       `json:"series,omitempty"`
 	Problems   []string         `json:"problems,omitempty"`
 }
 
@@ -49,10 +51,17 @@ func thisMachine() machine {
 }
 
 // spread is a median with the smallest and the largest.
-func spread(rounds []round, of func(round) float64) string {
-	low := slices.MinFunc(rounds, func(a, b round) int { return compareFloats(of(a), of(b)) })
-	high := slices.MaxFunc(rounds, func(a, b round) int { return compareFloats(of(a), of(b)) })
-	return fmt.Sprintf("%.0f (%.0f–%.0f)", median(rounds, of), of(low), of(high))
+func spread(rounds []round, of func(round) float64) string { return spreadOf(rounds, of) }
+
+// spreadOf is spread of any rounds; what is below 100 has a decimal.
+func spreadOf[T any](rounds []T, of func(T) float64) string {
+	low := slices.MinFunc(rounds, func(a, b T) int { return compareFloats(of(a), of(b)) })
+	high := slices.MaxFunc(rounds, func(a, b T) int { return compareFloats(of(a), of(b)) })
+	format := "%.0f (%.0f–%.0f)"
+	if of(high) < 100 && of(high) != math.Trunc(of(high)) {
+		format = "%.1f (%.1f–%.1f)"
+	}
+	return fmt.Sprintf(format, medianOf(rounds, of), of(low), of(high))
 }
 
 func compareFloats(a, b float64) int {
@@ -85,6 +94,9 @@ func (r *report) print(w io.Writer) {
 	}
 	if r.Fleet != nil {
 		r.Fleet.print(w)
+	}
+	if r.Series != nil {
+		r.Series.print(w)
 	}
 	for _, problem := range r.Problems {
 		fmt.Fprintf(w, "\nnot measured: %s\n", problem)

@@ -188,7 +188,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // median returns the median of one number of the rounds.
-func median(rounds []round, of func(round) float64) float64 {
+func median(rounds []round, of func(round) float64) float64 { return medianOf(rounds, of) }
+
+// medianOf is median of any rounds.
+func medianOf[T any](rounds []T, of func(T) float64) float64 {
 	values := make([]float64, len(rounds))
 	for i, r := range rounds {
 		values[i] = of(r)

@@ -12,13 +12,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// Config says how one client publishes. Broker, TLS and Serial are required.
+// Config says how one client publishes. Broker, TLS and Serial are required, TLS not for mqtt://host:port.
 type Config struct {
-	Broker   string // mqtts://host:port
+	Broker   string // mqtts://host:port, or mqtt://host:port without TLS
 	TLS      *tls.Config
 	Serial   string
 	Session  string // in each reading; default s
@@ -48,7 +49,7 @@ const (
 )
 
 func (c Config) withDefaults() (Config, error) {
-	if c.Broker == "" || c.TLS == nil || c.Serial == "" {
+	if c.Broker == "" || c.TLS == nil && !strings.HasPrefix(c.Broker, plainScheme) || c.Serial == "" {
 		return c, errors.New("a load client needs a broker, a TLS configuration and a serial")
 	}
 	if c.Session == "" {

@@ -40,6 +40,9 @@ const (
 	// defaultReceiveMaximum is what an MQTT 5 server that names none allows in flight.
 	defaultReceiveMaximum = 65535
 
+	// plainScheme begins the address of a broker that wants no TLS, which is never one of ours.
+	plainScheme = "mqtt://"
+
 	propertyReceiveMaximum = 0x21
 	maxAnswerBytes         = 64 << 10
 )
@@ -71,12 +74,16 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the broker refuses the %s with code 0x%02x", e.What, e.Code)
 }
 
-// Dial connects to mqtts://host:port with a clean session.
+// Dial connects to mqtts://host:port, or to mqtt://host:port without TLS, with a clean session.
 func Dial(ctx context.Context, broker string, config *tls.Config, version byte, clientID string) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	dialer := tls.Dialer{Config: config}
-	raw, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(broker, "mqtts://"))
+	dial := (&tls.Dialer{Config: config}).DialContext
+	address, plain := strings.CutPrefix(broker, plainScheme)
+	if plain {
+		dial = new(net.Dialer).DialContext
+	}
+	raw, err := dial(ctx, "tcp", strings.TrimPrefix(address, "mqtts://"))
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", broker, err)
 	}

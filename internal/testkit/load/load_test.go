@@ -89,6 +89,42 @@ func await(t *testing.T, what string, f func() bool) {
 	}
 }
 
+func TestAForeignBrokerMayTakePlainTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	first := make(chan byte, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		packet := make([]byte, 512)
+		if n, err := conn.Read(packet); err == nil && n > 0 {
+			_, _ = conn.Write([]byte{typeConnack << 4, 2, 0, 0})
+			first <- packet[0]
+		}
+	}()
+	address := "mqtt://" + l.Addr().String()
+	conn, err := Dial(t.Context(), address, nil, MQTT311, "K-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.net.Close()
+	if got := <-first; got != typeConnect<<4 {
+		t.Errorf("the first byte is 0x%02x", got)
+	}
+	if _, err := New(Config{Broker: address, Serial: "K-1", QoS: 1}); err != nil {
+		t.Errorf("without TLS for %s: %v", address, err)
+	}
+	if _, err := New(Config{Broker: "mqtts://localhost:1", Serial: "K-1", QoS: 1}); err == nil {
+		t.Error("mqtts:// goes without TLS")
+	}
+}
+
 func TestWhatIsAcknowledgedWasTaken(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
