@@ -103,7 +103,7 @@ func (l *Life) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		a, err := agent.New(l.agent)
+		a, err := l.newAgent()
 		if err == nil {
 			err = a.Run(boot)
 		}
@@ -116,6 +116,12 @@ func (l *Life) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// newAgent makes the agent of one boot. It stands alone so that the settings, which go by value, are no part of
+// the frame that waits for as long as the kiosk lives.
+//
+//go:noinline
+func (l *Life) newAgent() (*agent.Agent, error) { return agent.New(l.agent) }
 
 // begin notes how to end the agent's program, unless it may not run now.
 func (l *Life) begin(end context.CancelCauseFunc) bool {
