@@ -343,7 +343,7 @@ func (k *kiosk) story() string {
 			out = append(out, "boot")
 		case e.Event == truth.Command:
 			out = append(out, fmt.Sprintf("%s(%s, %t)", e.Command.Name, e.Command.Status, e.Command.Executed))
-		case e.Event == truth.Session || spec.Layer == fault.LayerDevice:
+		case e.Event == truth.Session || spec.Layer == fault.LayerDevice || strings.Contains(e.ID, "/wear/"):
 		case e.Event == truth.FaultStart:
 			out = append(out, "+"+string(e.Fault))
 		default:

@@ -210,6 +210,8 @@ func TestRateAndQoS0(t *testing.T) {
 	if c.Ledger().Acked() != 0 || c.Stats().Acked.Load() != 0 {
 		t.Errorf("QoS 0 was acknowledged: %s", c.Stats())
 	}
+	s.mu.Lock() // what is under way may still come
+	defer s.mu.Unlock()
 	if at := s.taken["K-1"][0].Timestamp; begin.Sub(at) < 59*time.Minute {
 		t.Errorf("the first reading is of %s", at)
 	}
