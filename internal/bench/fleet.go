@@ -27,6 +27,8 @@ type fleetRun struct {
 	Admin    used    `json:"admin"`
 	Spawner  used    `json:"spawner"`
 
+	Lately recent `json:"publish_to_ack"` // of messages in the steady time
+
 	Sums  sums     `json:"sums"`
 	Swarm *summary `json:"spawner_summary"` // of the second start
 
@@ -53,6 +55,8 @@ func (o fleetOptions) settles() time.Duration { return min(o.steady, 10*time.Sec
 const (
 	// fleetInterval is a kiosk's usual pace.
 	fleetInterval = 5 * time.Second
+	// progressWindow is what a line of the spawner's progress looks back on.
+	progressWindow = 10 * time.Second
 	// fleetPatience bounds each stage of it.
 	fleetPatience = 10 * time.Minute
 )
@@ -138,6 +142,7 @@ func (f *fleetRun) steady(ctx context.Context, p *platform, s *swarm, d time.Dur
 		return err
 	}
 	f.Readings = (after - readings) / took
+	f.Lately = lately(s.log(), began.Add(progressWindow))
 	for side, u := range sides {
 		end, err := side.cpu()
 		if err != nil {
@@ -181,7 +186,7 @@ func (f *fleetRun) print(w io.Writer) {
 	if s := f.Swarm; s != nil {
 		row("sent, resent, dropped", "%d, %d, %d", s.Readings.Sent, s.Readings.Resent, s.Readings.Dropped)
 		if s.PublishToAck.Count > 0 {
-			row("publish to acknowledgement, p50, p99", "%.1f ms, %.1f ms", s.PublishToAck.P50, s.PublishToAck.P99)
+			row("publish to acknowledgement, p50, p99", "%.1f ms, %.1f ms; while they connected too: %.1f ms, %.1f ms", f.Lately.P50, f.Lately.P99, s.PublishToAck.P50, s.PublishToAck.P99)
 		}
 		for _, kind := range slices.Sorted(maps.Keys(s.Errors)) {
 			if n := s.Errors[kind]; n > 0 {

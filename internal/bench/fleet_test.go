@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,17 +59,21 @@ func TestASpawnersSummary(t *testing.T) {
 	if err != nil || s.Readings.Acknowledged != 10 || s.Readings.Resent != 2 || s.PublishToAck.P99 != 20 || s.Errors["connection_lost"] != 3 {
 		t.Errorf("the summary is %+v, %v", s, err)
 	}
-	log := `{"msg":"progress","readings":3}
-not JSON
-{"level":"INFO","msg":"stopped","readings":7,"dropped":1,"errors":2}
-{"msg":"left without a goodbye"}`
-	if s, err = lastWords(log); err != nil || s.Readings.Acknowledged != 7 || s.Readings.Dropped != 1 || s.Errors["all"] != 2 {
-		t.Errorf("the last words are %+v, %v", s, err)
-	}
-	if _, err = lastWords(`{"msg":"progress"}`); err == nil {
-		t.Error("a spawner that was killed has said how it ended")
-	}
 	if _, err = (&platform{}).count(t.Context(), time.Now(), &summary{Problem: "killed"}); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("counting without knowing what was acknowledged: %v", err)
+	}
+}
+
+func TestLatenciesOfTheSteadyTime(t *testing.T) {
+	line := func(second int, msg, p50, p99 string) string {
+		return fmt.Sprintf(`{"time":"2026-11-25T04:00:%02dZ","msg":%q,"publish_to_ack_p50":%q,"publish_to_ack_p99":%q}`+"\n", second, msg, p50, p99)
+	}
+	log := line(1, "progress", "900.0 ms", "2000.0 ms") + "not JSON\n" + line(10, "progress", "4.5 ms", "20.0 ms") +
+		line(15, "progress", "5.5 ms", "1200.0 ms") + line(20, "progress", "4.7 ms", "30.0 ms") + line(25, "stopped", "1.0 ms", "1.0 ms")
+	if got := lately(log, time.Date(2026, 11, 25, 4, 0, 5, 0, time.UTC)); got != (recent{4.7, 30}) {
+		t.Errorf("%+v", got)
+	}
+	if got := lately("", time.Time{}); got != (recent{}) {
+		t.Errorf("of nothing: %+v", got)
 	}
 }
