@@ -20,8 +20,8 @@ type policy struct {
 	least int
 }
 
-// usual is measured with 15,000 kiosks, on both sides: collections take less than a tenth of the time of
-// one core more than by default, for 25 to 35 KB less of a kiosk.
+// usual trades CPU for memory. With 15,000 kiosks it takes about 20 KB of a kiosk in the spawner and 30 KB in
+// admin less than Go's default, and some tenths of a core more in each; see docs/benchmarks.md.
 var usual = policy{room: 128 << 20, least: 25}
 
 const (
