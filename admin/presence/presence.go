@@ -21,9 +21,6 @@ const (
 	maxInterval     = time.Hour
 	// tickEvery is how often silence is looked for.
 	tickEvery = time.Second
-	// skewFreshness bounds the age of a reading from which a clock skew is taken: an older one was
-	// backfilled, and says nothing of the clock, unless readings come at the pace at which they are taken.
-	skewFreshness = 30 * time.Second
 )
 
 // Change is one change of a kiosk. Old is nil for a kiosk that was not known.
@@ -267,7 +264,7 @@ func (t *Tracker) Reading(r *fleet.Reading) {
 	at := r.ReceivedAt
 	newest := !r.OnlyReports() && (e.live.LastReading == nil || r.Time.After(e.live.LastReading.Time))
 	age := at.Sub(r.Time)
-	fresh := newest && (age < skewFreshness || paced(e.live.LastReading, r))
+	fresh := newest && fleet.CountsAsLive(e.live.LastReading, r)
 	// What was sent before a goodbye may be worked on after it.
 	back := r.Session == "" || r.Session != e.ended || len(e.connections) > 0
 	if !newest && e.live.Presence == fleet.PresenceOnline {
@@ -295,16 +292,6 @@ func (t *Tracker) Reading(r *fleet.Reading) {
 			setPresence(l, fleet.PresenceOnline, fleet.ReasonReporting, at)
 		}
 	}, events...)
-}
-
-// paced reports whether a reading came as long after the one before as it was taken after it. Then both
-// are live, however wrong the kiosk's clock is: what is backfilled comes all at once.
-func paced(before, r *fleet.Reading) bool {
-	if before == nil {
-		return false
-	}
-	taken, came := r.Time.Sub(before.Time), r.ReceivedAt.Sub(before.ReceivedAt)
-	return came > taken*4/5 && came < taken*5/4
 }
 
 // interval follows how often a kiosk reports, by our clock: a moving average that jumps when the
