@@ -20,7 +20,7 @@ type Input struct {
 
 // Changes is what a step found out. Nothing of it holds until Commit.
 type Changes struct {
-	// Incidents are those that are new or changed, by id. They hold nothing of what people did.
+	// Incidents are those that are new or changed, oldest first. They hold nothing of what people did.
 	Incidents []fleet.Incident
 	Opened    map[string]bool   // ids of incidents
 	Closed    map[string]bool   // ids of incidents
@@ -69,13 +69,15 @@ func (s *State) Step(in Input) Changes {
 		d.cluster(p, in.Registered)
 	}
 	c := Changes{Opened: d.opened, Closed: d.closed, Joined: d.joined, draft: d}
-	for _, id := range slices.Sorted(maps.Keys(d.groups)) {
-		g := d.groups[id]
+	for id, g := range d.groups {
 		g.describe(s)
 		if before := s.groups[id]; before == nil || before.Incident != g.Incident {
 			c.Incidents = append(c.Incidents, g.Incident)
 		}
 	}
+	slices.SortFunc(c.Incidents, func(a, b fleet.Incident) int {
+		return cmp.Or(a.OpenedAt.Compare(b.OpenedAt), cmp.Compare(a.ID, b.ID))
+	})
 	return c
 }
 
