@@ -48,6 +48,7 @@ type Lists interface {
 	Incidents(ctx context.Context, f fleet.IncidentFilter, cursor string, limit int) (page []fleet.Incident, next string, err error)
 	IncidentTimeline(ctx context.Context, incident string, before int64, limit int) ([]fleet.AlertEvent, error)
 	AlertStatistics(ctx context.Context, from, to time.Time) (fleet.AlertStatistics, error)
+	Silence(ctx context.Context, id string) (fleet.Silence, error)
 }
 
 // Store is the database behind the desk.

@@ -109,16 +109,10 @@ func withFaults(v fleet.Violations, err error) error {
 // Errors: fleet.ErrNotFound; *fleet.ValidationError when it has ended.
 func (d *Desk) EndSilence(ctx context.Context, id, actor string) (fleet.Silence, error) {
 	var ended fleet.Silence
-	err := d.change(ctx, func(r *draft) error {
-		all, err := d.config.Store.Silences(ctx, time.Time{})
-		if err != nil {
+	err := d.change(ctx, func(r *draft) (err error) {
+		if ended, err = d.config.Store.Silence(ctx, id); err != nil {
 			return err
 		}
-		i := slices.IndexFunc(all, func(s fleet.Silence) bool { return s.ID == id })
-		if i < 0 {
-			return fmt.Errorf("silence %s: %w", id, fleet.ErrNotFound)
-		}
-		ended = all[i]
 		if ended.State(r.at) == fleet.SilenceExpired {
 			return fleet.Invalid("id", "silence %s ended at %s", id, ended.Until.Format(time.RFC3339))
 		}

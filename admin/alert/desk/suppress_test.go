@@ -104,7 +104,7 @@ func TestMaintenance(t *testing.T) {
 
 		w.apply(opened("cash_full", "T2-1"))
 		w.news()
-		window, err := w.desk.CreateMaintenance(ctx, fleet.MaintenanceWindow{
+		_, err := w.desk.CreateMaintenance(ctx, fleet.MaintenanceWindow{
 			Scope: fleet.RuleScope{Serials: []string{"T2-1"}}, From: time.Now().Add(time.Hour), Until: time.Now().Add(2 * time.Hour),
 		}, "ana")
 		w.must(err)
@@ -116,7 +116,7 @@ func TestMaintenance(t *testing.T) {
 		w.after(time.Hour)
 		w.wantNews("the window ends", "released cash_full/T2-1 no longer held back: cash_full holds")
 
-		window, err = w.desk.CreateMaintenance(ctx, fleet.MaintenanceWindow{
+		window, err := w.desk.CreateMaintenance(ctx, fleet.MaintenanceWindow{
 			Scope: fleet.RuleScope{Sites: []string{"T*"}}, Until: time.Now().Add(time.Hour),
 		}, "ana")
 		w.must(err)
