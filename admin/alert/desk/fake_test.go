@@ -69,6 +69,7 @@ type world struct {
 	store *failing
 	fleet *kiosks
 	desk  *desk.Desk
+	keep  time.Duration // of resolved alerts; 0: the default
 	stop  func()
 
 	toldAlerts    []fleet.Alert
@@ -103,7 +104,7 @@ func (w *world) start() {
 	}
 	w.store = &failing{Store: s}
 	w.desk, err = desk.New(context.Background(), desk.Config{
-		Store: w.store, Fleet: w.fleet, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Store: w.store, Fleet: w.fleet, Now: time.Now, Log: slog.New(slog.DiscardHandler), Keep: w.keep,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -247,13 +247,15 @@ func TestStatistics(t *testing.T) {
 
 func TestOldAlertsGo(t *testing.T) {
 	inWorld(t, map[string]int{"T2": 3, "Gate": 9}, func(w *world) {
+		w.keep = 10 * time.Hour
+		w.restart()
 		w.apply(opened("offline", serials("T2", 3)...), opened("cash_full", "Gate-0"))
 		w.apply(ended("offline", serials("T2", 3)...))
-		w.after(399 * 24 * time.Hour)
+		w.after(10 * time.Hour)
 		if len(w.incidents()) != 1 {
 			t.Fatal("gone too early")
 		}
-		w.after(25 * time.Hour)
+		w.after(time.Hour)
 		if n := len(w.incidents()); n != 0 {
 			t.Errorf("%d incidents are kept", n)
 		}

@@ -16,7 +16,7 @@ const (
 	pruneAgain  = time.Second      // after a full step
 	pruneEvery  = time.Hour        // otherwise
 	retryAfter  = 5 * time.Second  // when the database refuses
-	longest     = 10 * time.Minute // between two looks, should a deadline have been overlooked
+	longest     = 10 * time.Minute // between two looks, should somebody set the clock
 )
 
 // Changed tells the desk that a kiosk's presence, reported state or registration has changed. It returns at once
