@@ -175,7 +175,6 @@ func (d *Desk) load(ctx context.Context) error {
 	}
 	d.windows = windows
 	d.unsure, d.recheck = false, true
-	d.kick()
 	return nil
 }
 
@@ -204,7 +203,8 @@ func (d *Desk) put(a *fleet.Alert) {
 func (d *Desk) change(ctx context.Context, f func(r *draft) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.unsure {
+	unsure := d.unsure
+	if unsure {
 		if err := d.load(ctx); err != nil {
 			return err
 		}
@@ -213,7 +213,13 @@ func (d *Desk) change(ctx context.Context, f func(r *draft) error) error {
 	if err := f(r); err != nil {
 		return err
 	}
-	return r.commit(ctx)
+	if err := r.commit(ctx); err != nil {
+		return err
+	}
+	if unsure {
+		d.kick() // to look at all that was loaded; while nothing can be stored, Run waits instead
+	}
+	return nil
 }
 
 // kick makes Run look at what is due.

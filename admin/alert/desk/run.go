@@ -33,13 +33,15 @@ func (d *Desk) Changed(serial string) {
 func (d *Desk) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	wake := d.wake
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-d.wake:
+		case <-wake:
 		}
+		wake = d.wake
 		err := d.prune(ctx)
 		var next time.Time
 		if err == nil {
@@ -47,7 +49,7 @@ func (d *Desk) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			d.config.Log.Error("the alert desk cannot work off what is due; it tries again", "error", err)
-			next = d.now().Add(retryAfter)
+			next, wake = d.now().Add(retryAfter), nil
 		}
 		timer.Reset(min(max(next.Sub(d.now()), 0), longest))
 	}
@@ -84,8 +86,7 @@ func (d *Desk) due(ctx context.Context) (next time.Time, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		d.recheck = true // what was dirty is not known any more
-		return time.Time{}, err
+		return time.Time{}, err // all is loaded anew before the next step, and all is looked at
 	}
 	if d.recheck || d.replan || reached(d.turns, at) || reached(d.snoozeEnds, at) {
 		d.recheck, d.replan = false, false

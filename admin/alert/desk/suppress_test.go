@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -272,5 +273,19 @@ func TestSilencesThatAreRefused(t *testing.T) {
 		if _, err := w.desk.EndSilence(context.Background(), "x", "ana"); !isMissing(err) {
 			t.Error(err)
 		}
+	})
+}
+
+func TestWhatIsDueIsTriedAgain(t *testing.T) {
+	inWorld(t, map[string]int{"T2": 20}, func(w *world) {
+		w.apply(opened("cpu_temp_high", "T2-0"))
+		w.news()
+		w.store.before = errors.New("the disk is full")
+		w.present("T2-0", fleet.PresenceOffline)
+		w.after(time.Minute)
+		w.wantNews("while nothing can be stored")
+		w.store.before = nil
+		w.after(5 * time.Second)
+		w.wantNews("once it can", "suppressed cpu_temp_high/T2-0 "+heldBack)
 	})
 }
