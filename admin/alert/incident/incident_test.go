@@ -278,6 +278,17 @@ func TestAStepChangesNothingBeforeCommit(t *testing.T) {
 	}
 }
 
+func TestADroppedStepLeavesThoseThatWait(t *testing.T) {
+	w := newWorld(map[string]int{"Gate": 4})
+	alerts := many("offline", "Gate", 4, 0)
+	w.step(alerts[:2]...)
+	w.state.Step(incident.Input{Alerts: []*fleet.Alert{resolved(alerts[0], time.Second)}, Registered: w.registered})
+	w.step(alerts[2:]...)
+	if got, want := w.titles(), "open, 4 alerts, 4 open, warning: Gate: 4 of 4 kiosks offline"; got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+}
+
 func TestSuppressedIncidents(t *testing.T) {
 	w := newWorld(map[string]int{"Gate": 4})
 	alerts := with(many("offline", "Gate", 4, 0), func(a *fleet.Alert) { a.Suppressed = fleet.SuppressedMaintenance })
