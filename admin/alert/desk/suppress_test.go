@@ -68,6 +68,24 @@ func TestAbsenceThatTellsNothing(t *testing.T) {
 	}
 }
 
+func TestAKioskThatIsRemovedReleasesNothing(t *testing.T) {
+	inWorld(t, map[string]int{"T2": 2}, func(w *world) {
+		w.present("T2-0", fleet.PresenceOffline)
+		w.reports("T2-1", protocol.StateMaintenance)
+		w.apply(opened("cpu_temp_high", "T2-0", "T2-1"))
+		w.news()
+		for _, serial := range serials("T2", 2) {
+			w.fleet.mu.Lock()
+			delete(w.fleet.kiosks, serial)
+			delete(w.fleet.live, serial)
+			w.fleet.mu.Unlock()
+			w.desk.Changed(serial)
+		}
+		w.after(time.Minute)
+		w.wantNews("removed")
+	})
+}
+
 func TestHeldBackOverARestart(t *testing.T) {
 	inWorld(t, map[string]int{"T2": 5}, func(w *world) {
 		w.present("T2-0", fleet.PresenceOffline)
