@@ -84,6 +84,9 @@ func (r *draft) opens(c *fleet.AlertChange) {
 	a.AcknowledgedAt, a.AcknowledgedBy, a.Assignee, a.SnoozedUntil, a.IncidentID, a.Suppressed = nil, "", "", nil, "", ""
 	r.touch(&a)
 	r.tellAt(c.At, &a, fleet.AlertEventOpened, "", "%s", a.Reason)
+	if a.Flapping {
+		r.tellAt(c.At, &a, fleet.AlertEventFlapping, "", "%s", flappingText)
+	}
 }
 
 // openOf returns the open alert of a kiosk and a rule, empty when there is none.
@@ -135,13 +138,15 @@ func (r *draft) rephrases(c *fleet.AlertChange) {
 	r.tellAt(c.At, a, fleet.AlertEventReason, "", "%s", text)
 }
 
+const flappingText = "it came and went so often that it is held open"
+
 func (r *draft) flaps(c *fleet.AlertChange) {
 	if a := r.look(c.Alert.ID); a == nil || !a.Open() || a.Flapping == c.Alert.Flapping {
 		return
 	}
 	a := r.alert(c.Alert.ID)
 	a.Flapping = c.Alert.Flapping
-	text := "it came and went so often that it is held open"
+	text := flappingText
 	if !a.Flapping {
 		text = "it no longer comes and goes"
 	}

@@ -150,6 +150,28 @@ func TestTheEngineBeginsAnew(t *testing.T) {
 	})
 }
 
+func TestFlapping(t *testing.T) {
+	const held = "it came and went so often that it is held open"
+	inWorld(t, map[string]int{"T2": 9}, func(w *world) {
+		a := alertOf("latency_high", "T2-0")
+		a.Flapping = true
+		w.apply([]fleet.AlertChange{change(fleet.AlertEventOpened, a), change(fleet.AlertEventFlapping, a)})
+		w.wantNews("it opens held open", "opened latency_high/T2-0 latency_high holds", "flapping latency_high/T2-0 "+held)
+		b := alertOf("latency_high", "T2-1")
+		w.apply([]fleet.AlertChange{change(fleet.AlertEventOpened, b)})
+		b.Flapping = true
+		w.apply([]fleet.AlertChange{change(fleet.AlertEventFlapping, b)})
+		w.wantNews("it is held open later", "opened latency_high/T2-1 latency_high holds", "flapping latency_high/T2-1 "+held)
+		if !w.alert(a.ID).Flapping || !w.alert(b.ID).Flapping {
+			t.Error("the alerts do not say so")
+		}
+		w.apply(ended("latency_high", "T2-0"))
+		if w.alert(a.ID).Flapping {
+			t.Error("it is resolved and still held open")
+		}
+	})
+}
+
 func TestAWrongChange(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		if err := w.desk.Apply(context.Background(), []fleet.AlertChange{{Kind: fleet.AlertEventCommented}}, nil); err == nil {
