@@ -144,6 +144,7 @@ func TestEachLibraryHasOneHome(t *testing.T) {
 		"go.yaml.in/yaml/v3":                          {"admin/api", "spawner/scenario"},
 		"golang.org/x/crypto/argon2":                  {"admin/auth"},
 		"github.com/HdrHistogram/hdrhistogram-go":     {"internal/latency"},
+		"github.com/expr-lang/expr":                   {"admin/alert/rule"},
 	}
 	for _, p := range packages(t) {
 		for _, imported := range p.Imports {

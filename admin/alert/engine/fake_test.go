@@ -90,9 +90,9 @@ func (r *above) NextBoundary(at time.Time, _ *time.Location) time.Time {
 
 func (r *above) Metrics() []string { return []string{r.metric} }
 
-func (r *above) Windows() []Window {
+func (r *above) Windows() []rule.Window {
 	if r.window > 0 {
-		return []Window{{r.metric, r.window}}
+		return []rule.Window{{Metric: r.metric, Length: r.window}}
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"kioskfleet/admin/alert/rule"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 // Samples are values of one metric over a window, thinned out to at most maxSamples, oldest first. A sample is the mean
 // of what came in its part of the window.
 type Samples struct {
-	Window
+	rule.Window
 	Newest time.Time `json:"newest"` // value that was added
 	Points []Sample  `json:"points"`
 }
@@ -40,7 +42,7 @@ func (p Sample) after(t time.Time) float64 {
 }
 
 // past returns the samples of a window, nil when there are none.
-func (s *State) past(w Window) *Samples {
+func (s *State) past(w rule.Window) *Samples {
 	for _, p := range s.Past {
 		if p.Window == w {
 			return p
@@ -50,7 +52,7 @@ func (s *State) past(w Window) *Samples {
 }
 
 // sample adds a value to the past of a window. Rules may share one.
-func (s *State) sample(w Window, at time.Time, value float64) {
+func (s *State) sample(w rule.Window, at time.Time, value float64) {
 	past := s.past(w)
 	if past == nil {
 		past = &Samples{Window: w}
@@ -78,7 +80,7 @@ func (s *State) sample(w Window, at time.Time, value float64) {
 // Units:  of the metric, an hour.
 // Source: ordinary least squares.
 func (s *State) Rate(metric string, window time.Duration) (perHour float64, ok bool) {
-	past := s.past(Window{metric, window})
+	past := s.past(rule.Window{Metric: metric, Length: window})
 	if past == nil || len(past.Points) < 2 {
 		return 0, false
 	}

@@ -23,15 +23,9 @@ type Rule interface {
 	// Metrics are those of readings that the condition needs.
 	Metrics() []string
 	// Windows are the rates that the condition asks for.
-	Windows() []Window
+	Windows() []rule.Window
 	// AboutPresence reports whether the condition looks at presence itself.
 	AboutPresence() bool
-}
-
-// Window is a rate that a rule asks for.
-type Window struct {
-	Metric string        `json:"metric"`
-	Length time.Duration `json:"window"`
 }
 
 // Input is something that may change what holds for a kiosk. Kiosk and Live are nil for the platform itself.
