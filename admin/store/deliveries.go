@@ -133,12 +133,13 @@ func (s *Store) ReplayDelivery(ctx context.Context, id, actor string, now, giveU
 // pruneAtOnce is how many deliveries one transaction of PruneDeliveries removes.
 const pruneAtOnce = 1_000
 
-// PruneDeliveries removes deliveries that were settled before a time, and returns how many: at most 1,000, so
+// PruneDeliveries removes deliveries that were settled before a time, or that a target which is switched off
+// should have got by then, and returns how many: at most 1,000, so
 // that nobody waits long.
 func (s *Store) PruneDeliveries(ctx context.Context, before time.Time) (n int64, err error) {
 	err = s.change(ctx, "prune deliveries", func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM notification_deliveries WHERE id IN
-			(SELECT id FROM notification_deliveries WHERE updated_at < $1 AND status <> 'pending' LIMIT $2)`, millis(before), pruneAtOnce)
+			(SELECT id FROM notification_deliveries WHERE updated_at < $1 AND (status <> 'pending' OR give_up_at < $1) LIMIT $2)`, millis(before), pruneAtOnce)
 		if err == nil {
 			n, err = r.RowsAffected()
 		}
