@@ -81,6 +81,8 @@ type AlertFilter struct {
 	Suppressed   *bool
 	Alone        bool      // only those in no incident
 	From, To     time.Time // opened in [From, To)
+	// WorstFirst puts the worst first and of equals the newest; otherwise the newest are first.
+	WorstFirst bool
 }
 
 // AlertEventKind says what happened to an alert or incident.
@@ -210,6 +212,9 @@ type AlertStatistics struct {
 type AlertCount struct {
 	Name  string `json:"name"`
 	Count int    `json:"count"`
+	// MTTASeconds and MTTRSeconds are as of AlertStatistics, of these alerts.
+	MTTASeconds float64 `json:"mtta_seconds"`
+	MTTRSeconds float64 `json:"mttr_seconds"`
 }
 
 // AlertChange is what the alert engine found out about one rule and one kiosk. Kind is opened, resolved, reason
