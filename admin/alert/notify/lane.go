@@ -99,7 +99,9 @@ func (l *lane) attempt(ctx context.Context, d fleet.Delivery) {
 	var n protocol.Notification
 	err := json.Unmarshal(d.Payload, &n)
 	if err == nil {
-		err = l.sender.Send(ctx, target.Message{Notification: n, Body: d.Payload})
+		limited, cancel := context.WithTimeout(ctx, l.n.timeout)
+		err = l.sender.Send(limited, target.Message{Notification: n, Body: d.Payload})
+		cancel()
 	} else {
 		err = &target.Failure{Text: "the stored message cannot be read", Final: true}
 	}
@@ -130,7 +132,7 @@ func (l *lane) attempt(ctx context.Context, d fleet.Delivery) {
 func (l *lane) failed(d *fleet.Delivery, err error, now time.Time) {
 	l.n.failedAttempts.Add(1)
 	d.Error = err.Error()
-	next := now.Add(delay(d.Attempts))
+	next := now.Add(l.n.delay(d.Attempts))
 	var f *target.Failure
 	if errors.As(err, &f) && f.RetryAfter > 0 {
 		next = later(next, now.Add(f.RetryAfter))

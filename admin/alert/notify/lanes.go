@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 
-	"kioskfleet/admin/alert/notify/target"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/protocol"
 )
@@ -45,7 +44,7 @@ func (n *Notifier) startLane(t *fleet.NotificationTarget, pending []fleet.Delive
 	if n.ctx == nil || t.Disabled || t.Kind == fleet.TargetMQTT {
 		return
 	}
-	sender, err := target.New(*t, n.cfg.Now)
+	sender, err := n.newSender(*t, n.cfg.Now)
 	if err != nil {
 		n.cfg.Log.Error("nothing is delivered to a target", "target", t.Name, "error", err)
 		return

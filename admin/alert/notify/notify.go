@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kioskfleet/admin/alert/notify/target"
 	"kioskfleet/admin/fleet"
 )
 
@@ -109,6 +110,10 @@ type Notifier struct {
 	router *router
 	feed   *feed
 
+	newSender func(t fleet.NotificationTarget, now func() time.Time) (target.Sender, error)
+	delay     func(attempts int) time.Duration
+	timeout   time.Duration // of an attempt
+
 	delivered, failedAttempts, gaveUp, dropped atomic.Int64
 
 	changing sync.Mutex // held while targets or routes are changed, so that checks stay true until they are stored
@@ -126,7 +131,10 @@ func New(ctx context.Context, cfg Config) (*Notifier, error) {
 	if cfg.Retention == 0 {
 		cfg.Retention = DefaultRetention
 	}
-	n := &Notifier{cfg: cfg, targets: map[string]*fleet.NotificationTarget{}, lanes: map[string]*lane{}}
+	n := &Notifier{
+		cfg: cfg, newSender: target.New, delay: delay, timeout: target.Timeout,
+		targets: map[string]*fleet.NotificationTarget{}, lanes: map[string]*lane{},
+	}
 	targets, err := cfg.Store.NotificationTargets(ctx)
 	if err != nil {
 		return nil, err

@@ -197,7 +197,7 @@ func failure(err error, t fleet.NotificationTarget) *Failure {
 		err = u.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &Failure{Text: fmt.Sprintf("no answer within %s", Timeout)}
+		return &Failure{Text: "no answer in time"}
 	}
 	return &Failure{Text: clean(err.Error(), t)}
 }
