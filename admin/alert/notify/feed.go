@@ -36,7 +36,7 @@ func (f *feed) run(ctx context.Context) {
 		if more && err == nil && ctx.Err() == nil {
 			continue
 		}
-		if !pause(ctx, f.wake, pollEvery) {
+		if !pause(ctx, f.wake, f.n.poll) {
 			return
 		}
 	}

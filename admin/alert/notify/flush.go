@@ -20,8 +20,6 @@ import (
 const (
 	// retryFor is how long a message is tried again.
 	retryFor = 24 * time.Hour
-	// maxWaiting bounds what waits for one target. What comes on top is given up at once and counted.
-	maxWaiting = 1_000
 )
 
 // item is one subject in a message.
@@ -117,7 +115,7 @@ func (r *router) tell(route *fleet.NotificationRoute, g *group, subjects map[str
 		g.LastAt = now
 	}
 	for _, name := range sortedKeys(messages) {
-		deliveries, err := r.deliveries(name, messages[name], now)
+		deliveries, err := r.deliveries(name, messages[name], now, step)
 		if err != nil {
 			return err
 		}
@@ -177,9 +175,14 @@ func (r *router) reaches(name string, s *subject) bool {
 }
 
 // deliveries makes the deliveries of one message: one, but for a target that wants all alerts in full.
-func (r *router) deliveries(name string, m *message, now time.Time) ([]fleet.Delivery, error) {
+func (r *router) deliveries(name string, m *message, now time.Time, step *fleet.NotificationStep) ([]fleet.Delivery, error) {
 	var out []fleet.Delivery
-	full := r.n.refreshes(name)
+	full, waiting := r.n.refreshes(name), r.n.waiting(name)
+	for _, d := range step.Deliveries {
+		if d.Target == name && d.Status == fleet.DeliveryPending {
+			waiting++
+		}
+	}
 	for items := range slices.Chunk(ordered(m.items), chunk(full, len(m.items))) {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -198,9 +201,9 @@ func (r *router) deliveries(name string, m *message, now time.Time) ([]fleet.Del
 			alerts, incident := i.s.ids()
 			d.AlertIDs, d.IncidentID = append(d.AlertIDs, alerts...), cmp.Or(d.IncidentID, incident)
 		}
-		if r.n.waiting(name)+len(out) >= maxWaiting {
+		if waiting+len(out) >= r.n.room {
 			d.Status, d.NextAt = fleet.DeliveryGaveUp, nil
-			d.Error = fmt.Sprintf("%d messages to this target wait already", maxWaiting)
+			d.Error = fmt.Sprintf("%d messages to this target wait already", r.n.room)
 			r.n.dropped.Add(1)
 		}
 		out = append(out, d)

@@ -33,7 +33,7 @@ type lane struct {
 	done   chan struct{}
 
 	mu       sync.Mutex
-	queue    []fleet.Delivery        // oldest first, at most maxWaiting
+	queue    []fleet.Delivery        // oldest first, at most Notifier.room
 	pausedTo time.Time               // the other side asked to be left alone
 	standing []protocol.Notification // to be told again; nil: nothing
 }

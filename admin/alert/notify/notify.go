@@ -98,7 +98,8 @@ type Config struct {
 const DefaultRetention = 30 * 24 * time.Hour
 
 const (
-	pollEvery  = time.Second // how soon events that nobody has called for are noticed, and how soon a failure is tried again
+	pollEvery  = time.Second
+	maxWaiting = 1_000
 	pruneEvery = time.Hour
 	// failsAfter is how long a target must fail until it counts as failing.
 	failsAfter = 5 * time.Minute
@@ -113,6 +114,8 @@ type Notifier struct {
 	newSender func(t fleet.NotificationTarget, now func() time.Time) (target.Sender, error)
 	delay     func(attempts int) time.Duration
 	timeout   time.Duration // of an attempt
+	poll      time.Duration // how soon events that nobody has called for are noticed
+	room      int           // what may wait for one target; what comes on top is given up at once and counted
 
 	delivered, failedAttempts, gaveUp, dropped atomic.Int64
 
@@ -132,7 +135,7 @@ func New(ctx context.Context, cfg Config) (*Notifier, error) {
 		cfg.Retention = DefaultRetention
 	}
 	n := &Notifier{
-		cfg: cfg, newSender: target.New, delay: delay, timeout: target.Timeout,
+		cfg: cfg, newSender: target.New, delay: delay, timeout: target.Timeout, poll: pollEvery, room: maxWaiting,
 		targets: map[string]*fleet.NotificationTarget{}, lanes: map[string]*lane{},
 	}
 	targets, err := cfg.Store.NotificationTargets(ctx)

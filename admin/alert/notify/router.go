@@ -46,7 +46,7 @@ func (r *router) run(ctx context.Context) {
 			r.n.cfg.Log.Error("alerts are not told, trying again", "error", err)
 		}
 		r.failing = err != nil
-		wait := pollEvery
+		wait := r.n.poll
 		if err == nil && !more {
 			wait = r.wait()
 		}
@@ -61,7 +61,7 @@ func (r *router) run(ctx context.Context) {
 
 // wait returns how long there is nothing to do but for what events bring.
 func (r *router) wait() time.Duration {
-	wait, now, routes := pollEvery, r.n.now(), r.n.routing()
+	wait, now, routes := r.n.poll, r.n.now(), r.n.routing()
 	for _, g := range r.groups {
 		if route := routes.named(g.Route); route != nil {
 			if at, ok := g.due(route); ok {

@@ -227,8 +227,8 @@ func (n *Notifier) Replay(ctx context.Context, id, actor string) (fleet.Delivery
 	if t := n.target(d.Target); t == nil || t.Disabled {
 		return d, fleet.Invalid("id", "its target %s is gone or switched off", d.Target)
 	}
-	if n.waiting(d.Target) >= maxWaiting {
-		return d, fleet.Invalid("id", "%d messages to %s wait already", maxWaiting, d.Target)
+	if n.waiting(d.Target) >= n.room {
+		return d, fleet.Invalid("id", "%d messages to %s wait already", n.room, d.Target)
 	}
 	now := n.now()
 	if d, err = n.cfg.Store.ReplayDelivery(ctx, id, actor, now, now.Add(retryFor)); err != nil {
