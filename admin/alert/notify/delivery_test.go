@@ -108,7 +108,7 @@ func TestARestartInTheMiddle(t *testing.T) {
 	w := newWorld(t)
 	arrived, ids := make(chan string, 10), []string{}
 	var first sync.Once
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		_, _ = io.Copy(io.Discard, req.Body)
 		hang := false
 		first.Do(func() { hang = true })
@@ -184,7 +184,7 @@ func TestATargetThatHangsDelaysNoOther(t *testing.T) {
 	n := w.notifier()
 	w.webhooks(n, "hangs", "works")
 	hanging, release := make(chan struct{}), make(chan struct{})
-	w.answers["hangs"] = func(ctx context.Context, try int) error {
+	w.answers["hangs"] = func(_ context.Context, try int) error {
 		if try == 1 {
 			close(hanging)
 		}
@@ -229,7 +229,6 @@ func TestRetries(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world, n *Notifier, _ time.Time) {
-				n.poll = time.Minute
 				w.webhooks(n, "ops")
 				w.routes(n, fleet.NotificationRoute{Name: "all", Targets: []string{"ops"}})
 				w.answers["ops"] = func(_ context.Context, n int) error { return tt.answer(n) }
@@ -273,10 +272,9 @@ func TestMessagesOfAGroupStayInOrder(t *testing.T) {
 
 func TestThatATargetFailsIsNotToldToIt(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world, n *Notifier, start time.Time) {
-		n.poll = time.Minute
 		w.webhooks(n, "bad", "good")
 		w.routes(n, fleet.NotificationRoute{Name: "all", Targets: []string{"bad", "good"}, Resolved: true, RepeatInterval: time.Hour})
-		w.answers["bad"] = func(ctx context.Context, n int) error {
+		w.answers["bad"] = func(context.Context, int) error {
 			if time.Since(start) < 5*time.Hour {
 				return &target.Failure{Text: "HTTP 503"}
 			}

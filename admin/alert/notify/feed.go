@@ -125,13 +125,6 @@ func (f *feed) publish(ctx context.Context, e fleet.AlertEvent) (key string, beg
 	return key, begins, ends, err
 }
 
-func (s *subject) suppressed() bool {
-	if s.incident != nil {
-		return s.incident.Suppressed != ""
-	}
-	return s.alert.Suppressed != ""
-}
-
 // fact returns the message of an event. What came after the event is left out of it.
 func (s *subject) fact(e fleet.AlertEvent, begins bool) (topic string, payload []byte, err error) {
 	event := string(e.Kind)

@@ -61,7 +61,7 @@ func TestTheFeed(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world, n *Notifier, _ time.Time) {
 				stop := w.run(n)
 				tt.story(w)
-				after(2 * time.Second)
+				after(2 * time.Minute)
 				stop()
 				w.run(w.notifier()) // which publishes nothing again
 				after(time.Minute)

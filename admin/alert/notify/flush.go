@@ -90,6 +90,9 @@ func (r *router) tell(route *fleet.NotificationRoute, g *group, subjects map[str
 	}
 	for _, key := range sortedKeys(g.Things) {
 		t, s := g.Things[key], subjects[key]
+		if s != nil && s.open() {
+			t.EndedAt = time.Time{}
+		}
 		switch {
 		case s == nil, !t.told() && !s.tellable(now):
 			r.leave(key, g)
@@ -131,7 +134,7 @@ func (r *router) tell(route *fleet.NotificationRoute, g *group, subjects map[str
 
 // again repeats and escalates, if the route's schedule allows it now.
 func (r *router) again(route *fleet.NotificationRoute, g *group, t *thing, s *subject, now time.Time, say func([]string, *subject, string) []string, step *fleet.NotificationStep) {
-	if at, _, ok := t.repeatAt(route); !ok || at.After(now) {
+	if at, ok := t.repeatAt(route); !ok || at.After(now) {
 		return
 	}
 	if holds, until := matcher.Scheduled(route.Schedule, now, r.n.zone(s)); !holds {

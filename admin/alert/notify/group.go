@@ -57,20 +57,20 @@ func groupKey(route *fleet.NotificationRoute, set matcher.Set) (key string, labe
 	return strings.Join(parts, "\x00"), labels
 }
 
-// repeatAt returns when a told thing is told again by itself, and whether that is by an escalation.
-func (t *thing) repeatAt(route *fleet.NotificationRoute) (at time.Time, escalates, ok bool) {
+// repeatAt returns when a told thing is repeated or escalated next; false: not before an event.
+func (t *thing) repeatAt(route *fleet.NotificationRoute) (at time.Time, ok bool) {
 	if t.Quiet || !t.told() {
-		return at, false, false
+		return at, false
 	}
 	if t.Steps < len(route.Escalations) {
-		at, escalates, ok = t.EscalateFrom.Add(route.Escalations[t.Steps].After), true, true
+		at, ok = t.EscalateFrom.Add(route.Escalations[t.Steps].After), true
 	}
 	if route.RepeatInterval > 0 {
 		if again := t.LastAt.Add(route.RepeatInterval); !ok || again.Before(at) {
-			at, escalates, ok = again, false, true
+			at, ok = again, true
 		}
 	}
-	return at, escalates, ok
+	return at, ok
 }
 
 // due returns when the group has something to tell, or may be forgotten; false: it waits for an event.
@@ -90,7 +90,7 @@ func (g *group) due(route *fleet.NotificationRoute) (time.Time, bool) {
 			at = later(t.AddedAt.Add(route.GroupWait), next)
 		case !t.EndedAt.IsZero(), t.Worse:
 		default:
-			if at, _, ok = t.repeatAt(route); ok {
+			if at, ok = t.repeatAt(route); ok {
 				at = later(at, g.asleep)
 			}
 		}

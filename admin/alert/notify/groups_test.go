@@ -54,7 +54,7 @@ func TestWhatIsTold(t *testing.T) {
 			w.opened("a", nil)
 			after(10 * time.Minute)
 			w.change("a", fleet.AlertEventResolved, resolved)
-		}, "ops opened a 10s; ops resolved a 10m1s"},
+		}, "ops opened a 10s; ops resolved a 10m0s"},
 		{"the end, when it is not wanted", fleet.NotificationRoute{}, func(w *world) {
 			w.opened("a", nil)
 			after(10 * time.Minute)
@@ -70,7 +70,7 @@ func TestWhatIsTold(t *testing.T) {
 			w.opened("a", nil)
 			after(5 * time.Minute)
 			w.change("a", fleet.AlertEventReason, func(a *fleet.Alert) { a.Severity = fleet.SeverityCritical })
-		}, "ops opened a 10s; ops worse a 5m1s"},
+		}, "ops opened a 10s; ops worse a 5m0s"},
 		{"a group gathers, then keeps its distance", fleet.NotificationRoute{GroupBy: []string{"site"}, GroupInterval: 5 * time.Minute}, func(w *world) {
 			w.opened("a", nil)
 			after(soon)
@@ -85,7 +85,7 @@ func TestWhatIsTold(t *testing.T) {
 			w.opened("a", nil)
 			after(2 * time.Hour)
 			w.change("a", fleet.AlertEventResolved, resolved)
-		}, "boss escalated a 15m10s; boss escalated a 1h0m10s; boss resolved a 2h0m1s; chief escalated a 1h0m10s; chief resolved a 2h0m1s; ops opened a 10s; ops resolved a 2h0m1s"},
+		}, "boss escalated a 15m10s; boss escalated a 1h0m10s; boss resolved a 2h0m0s; chief escalated a 1h0m10s; chief resolved a 2h0m0s; ops opened a 10s; ops resolved a 2h0m0s"},
 		{"escalation stops at acknowledgement", fleet.NotificationRoute{Escalations: []fleet.Escalation{
 			{After: 15 * time.Minute, Targets: []string{"boss"}}, {After: time.Hour, Targets: []string{"chief"}},
 		}}, func(w *world) {
@@ -162,7 +162,7 @@ func TestThirtyAlertsBecomeOneIncidentAndOneMessage(t *testing.T) {
 		}
 		w.changeIncident("i", fleet.AlertEventResolved, func(i *fleet.Incident) { i.State = fleet.AlertResolved })
 		after(5 * time.Minute)
-		if got, want := w.told(start), "ops opened i 13s; ops resolved i 10m4s; ops worse i 5m4s"; got != want {
+		if got, want := w.told(start), "ops opened i 13s; ops resolved i 10m3s; ops worse i 5m3s"; got != want {
 			t.Errorf("told %s, want %s", got, want)
 		}
 		if got, want := w.story("i"), "notified ops; notified ops; notified ops"; got != want {

@@ -113,7 +113,7 @@ func (r *router) step(ctx context.Context) (more bool, err error) {
 	if more {
 		return true, nil
 	}
-	return false, r.refresh(ctx, routes, r.n.now())
+	return false, r.refresh(ctx, r.n.now())
 }
 
 func (r *router) load(ctx context.Context) error {
@@ -222,6 +222,7 @@ func (r *router) lookAll(ctx context.Context, routes *routing, events []fleet.Al
 			touch(incidentKey+e.IncidentID, e.At)
 		}
 	}
+	incidents := map[string]*subject{}
 	for _, key := range keys {
 		s, err := r.n.load(ctx, key)
 		if err != nil {
@@ -229,9 +230,13 @@ func (r *router) lookAll(ctx context.Context, routes *routing, events []fleet.Al
 		}
 		var incident *subject
 		if s != nil && s.inIncident() {
-			if incident, err = r.n.load(ctx, incidentKey+s.alert.IncidentID); err != nil {
-				return err
+			id := incidentKey + s.alert.IncidentID
+			if _, known := incidents[id]; !known {
+				if incidents[id], err = r.n.load(ctx, id); err != nil {
+					return err
+				}
 			}
+			incident = incidents[id]
 		}
 		r.look(routes, key, s, incident, at[key])
 	}
@@ -255,7 +260,10 @@ func (r *router) look(routes *routing, key string, s, incident *subject, at time
 		if !t.told() {
 			continue
 		}
-		if !s.open() && t.EndedAt.IsZero() {
+		switch {
+		case s.open():
+			t.EndedAt = time.Time{}
+		case t.EndedAt.IsZero():
 			t.EndedAt = at
 		}
 		quiet := s.acknowledged() || s.hushed(now)
@@ -352,7 +360,7 @@ func (r *router) holding(key string) []*group {
 }
 
 // refresh tells targets that forget what still stands.
-func (r *router) refresh(ctx context.Context, routes *routing, now time.Time) error {
+func (r *router) refresh(ctx context.Context, now time.Time) error {
 	if now.Before(r.refreshAt) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,12 +137,12 @@ func checkWhat(v *fleet.Violations, field string, r *fleet.NotificationRoute) {
 		v.Add(field+strings.TrimPrefix(fault.Field, "."), "%s", fault.Reason)
 	}
 	if _, err := matcher.Compile(r.Matchers); err != nil {
-		if faults, ok := err.(*fleet.ValidationError); ok {
-			for _, fault := range faults.Violations {
-				v.Add(field+fault.Field, "%s", fault.Reason)
-			}
-		} else {
-			v.Add(field+"matchers", "%v", err)
+		var faults *fleet.ValidationError
+		if !errors.As(err, &faults) {
+			faults = &fleet.ValidationError{Violations: []fleet.Violation{{Field: "matchers", Reason: err.Error()}}}
+		}
+		for _, fault := range faults.Violations {
+			v.Add(field+fault.Field, "%s", fault.Reason)
 		}
 	}
 	if r.Schedule != nil {

@@ -73,13 +73,20 @@ func (s *subject) acknowledged() bool {
 
 // hushed reports whether nobody is to be told at the moment.
 func (s *subject) hushed(now time.Time) bool {
-	suppressed, snoozed := "", (*time.Time)(nil)
+	var snoozed *time.Time
 	if s.incident != nil {
-		suppressed, snoozed = s.incident.Suppressed, s.incident.SnoozedUntil
+		snoozed = s.incident.SnoozedUntil
 	} else {
-		suppressed, snoozed = s.alert.Suppressed, s.alert.SnoozedUntil
+		snoozed = s.alert.SnoozedUntil
 	}
-	return suppressed != "" || snoozed != nil && now.Before(*snoozed)
+	return s.suppressed() || snoozed != nil && now.Before(*snoozed)
+}
+
+func (s *subject) suppressed() bool {
+	if s.incident != nil {
+		return s.incident.Suppressed != ""
+	}
+	return s.alert.Suppressed != ""
 }
 
 // inIncident reports whether the incident is told instead.

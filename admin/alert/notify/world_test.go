@@ -34,6 +34,8 @@ type world struct {
 	published []string // topic and event
 	refuses   error    // what the broker answers
 
+	current *Notifier // who is woken, as the desk does after its commit
+
 	sent    []sent
 	answers map[string]func(ctx context.Context, n int) error // by target: what the n-th attempt brings; nil: success
 	tries   map[string]int
@@ -163,6 +165,8 @@ func (w *world) notifier() *Notifier {
 	n.newSender = func(t fleet.NotificationTarget, _ func() time.Time) (target.Sender, error) {
 		return recorder{w, t.Name}, nil
 	}
+	n.poll = time.Minute // so that a test of many hours is quick
+	w.current = n
 	return n
 }
 
@@ -233,6 +237,9 @@ func (w *world) event(kind fleet.AlertEventKind, alert, incident string) {
 	_, err := w.db.ExecContext(context.Background(), `INSERT INTO alert_events (at, kind, alert_id, incident_id, actor, text) VALUES ($1, $2, $3, $4, '', '')`,
 		time.Now().UnixMilli(), string(kind), alert, incident)
 	w.must(err)
+	if w.current != nil {
+		w.current.Wake()
+	}
 }
 
 func resolved(a *fleet.Alert) {

@@ -65,13 +65,19 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 	}{
 		{"taken", func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }, nil},
 		{"taken, with endless words", func(w http.ResponseWriter) { _, _ = io.CopyN(w, zeros{}, 1<<20) }, nil},
-		{"out of order", func(w http.ResponseWriter) { http.Error(w, "no\ndatabase", 500) }, &Failure{Text: "HTTP 500 Internal Server Error: no database"}},
-		{"too many", func(w http.ResponseWriter) { w.Header().Set("Retry-After", "120"); w.WriteHeader(429) }, &Failure{Text: "HTTP 429 Too Many Requests", RetryAfter: 2 * time.Minute}},
-		{"slow", func(w http.ResponseWriter) { w.WriteHeader(408) }, &Failure{Text: "HTTP 408 Request Timeout"}},
-		{"early", func(w http.ResponseWriter) { w.WriteHeader(425) }, &Failure{Text: "HTTP 425 Too Early"}},
-		{"wrong", func(w http.ResponseWriter) { http.Error(w, "bad signature", 401) }, &Failure{Text: "HTTP 401 Unauthorized: bad signature", Final: true}},
-		{"elsewhere", func(w http.ResponseWriter) { w.Header().Set("Location", elsewhere.URL); w.WriteHeader(307) }, &Failure{Text: "HTTP 307 Temporary Redirect; redirects are not followed, give the target its final address", Final: true}},
-		{"long words", func(w http.ResponseWriter) { http.Error(w, strings.Repeat("x", 5000), 400) }, &Failure{Text: "HTTP 400 Bad Request: " + strings.Repeat("x", maxSaid) + "…", Final: true}},
+		{"out of order", func(w http.ResponseWriter) { http.Error(w, "no\ndatabase", http.StatusInternalServerError) }, &Failure{Text: "HTTP 500 Internal Server Error: no database"}},
+		{"too many", func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", "120")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, &Failure{Text: "HTTP 429 Too Many Requests", RetryAfter: 2 * time.Minute}},
+		{"slow", func(w http.ResponseWriter) { w.WriteHeader(http.StatusRequestTimeout) }, &Failure{Text: "HTTP 408 Request Timeout"}},
+		{"early", func(w http.ResponseWriter) { w.WriteHeader(http.StatusTooEarly) }, &Failure{Text: "HTTP 425 Too Early"}},
+		{"wrong", func(w http.ResponseWriter) { http.Error(w, "bad signature", http.StatusForbidden) }, &Failure{Text: "HTTP 403 Forbidden: bad signature", Final: true}},
+		{"elsewhere", func(w http.ResponseWriter) {
+			w.Header().Set("Location", elsewhere.URL)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}, &Failure{Text: "HTTP 307 Temporary Redirect; redirects are not followed, give the target its final address", Final: true}},
+		{"long words", func(w http.ResponseWriter) { http.Error(w, strings.Repeat("x", 5000), http.StatusBadRequest) }, &Failure{Text: "HTTP 400 Bad Request: " + strings.Repeat("x", maxSaid) + "…", Final: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { tt.answer(w) }))
