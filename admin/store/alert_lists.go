@@ -216,11 +216,15 @@ func (s *Store) AlertEvents(ctx context.Context, after int64, limit int) ([]flee
 	return out, nil
 }
 
-// AlertTimeline returns up to limit events of an alert with ids below before (0: from the newest), newest first.
+// AlertTimeline returns up to limit events of an alert with ids below before (0: from the newest), newest first;
+// fleet.ErrNotFound for an alert that is not there.
 func (s *Store) AlertTimeline(ctx context.Context, alert string, before int64, limit int) ([]fleet.AlertEvent, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT `+alertEventColumns+` FROM alert_events
 		WHERE alert_id <> '' AND alert_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, alert, orNewest(before), limit)
 	out, err := collect(rows, err, scanAlertEvent)
+	if err == nil && len(out) == 0 {
+		_, err = s.Alert(ctx, alert)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("timeline of alert %s: %w", alert, err)
 	}
@@ -235,6 +239,9 @@ func (s *Store) IncidentTimeline(ctx context.Context, incident string, before in
 			SELECT id FROM alert_events WHERE alert_id <> '' AND alert_id IN (SELECT id FROM alerts WHERE incident_id <> '' AND incident_id = $1))
 		ORDER BY id DESC LIMIT $3`, incident, orNewest(before), limit)
 	out, err := collect(rows, err, scanAlertEvent)
+	if err == nil && len(out) == 0 {
+		_, err = s.Incident(ctx, incident)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("timeline of incident %s: %w", incident, err)
 	}

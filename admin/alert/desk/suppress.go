@@ -1,0 +1,109 @@
+package desk
+
+import (
+	"strings"
+	"time"
+
+	"kioskfleet/admin/alert/matcher"
+	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
+)
+
+// silence is a silence with its matchers compiled.
+type silence struct {
+	fleet.Silence
+	matchers matcher.Matchers
+}
+
+func compileSilence(s fleet.Silence) (silence, error) {
+	m, err := matcher.Compile(s.Matchers)
+	return silence{s, m}, err
+}
+
+// suppression returns why nobody needs to hear of an open alert now, empty when somebody does. Maintenance comes
+// first: a kiosk that is worked on is gone now and then. What a silence says, it says of every alert.
+func (r *draft) suppression(a *fleet.Alert) string {
+	if a.Serial != "" && !a.Security {
+		live := r.d.config.Fleet.Live(a.Serial)
+		if r.inMaintenance(a.Serial, live) {
+			return fleet.SuppressedMaintenance
+		}
+		if !a.AboutPresence && r.gone(a, live) {
+			return fleet.SuppressedOffline
+		}
+	}
+	for i := range r.silences {
+		if s := &r.silences[i]; s.Active(r.at) && s.matchers.Matches(matcher.Labels(a)) {
+			return fleet.SuppressedSilence + s.ID
+		}
+	}
+	return ""
+}
+
+// inMaintenance reports whether the kiosk says that it is worked on, or said so before it was switched off, or a
+// maintenance window covers it.
+func (r *draft) inMaintenance(serial string, live *fleet.Live) bool {
+	if live != nil && live.ReportedState() == protocol.StateMaintenance {
+		return true
+	}
+	if len(r.windows) == 0 {
+		return false
+	}
+	k := r.d.config.Fleet.Kiosk(serial)
+	for i := range r.windows {
+		if w := &r.windows[i]; k != nil && within(r.at, w.From, w.Until) && matcher.Covers(&w.Scope, k) {
+			if holds, _ := matcher.Scheduled(w.Schedule, r.at, matcher.Zone(k)); holds {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func within(at, from, until time.Time) bool { return !at.Before(from) && at.Before(until) }
+
+// gone reports whether the alert follows from its kiosk not being there. When it is back, its alerts wait a little
+// longer: a first value may close them. While the platform itself has just started, nothing is known of a kiosk
+// that has not come back yet, and everything stays as it was.
+func (r *draft) gone(a *fleet.Alert, live *fleet.Live) bool {
+	already := a.Suppressed == fleet.SuppressedOffline
+	switch {
+	case live == nil:
+		return false
+	case live.Presence == fleet.PresenceOnline:
+		return already && r.at.Before(live.PresenceSince.Add(r.d.config.Grace))
+	case live.PresenceReason == fleet.ReasonAdminRestart:
+		return already
+	}
+	return true
+}
+
+// suppress notes on a changed alert why it is held back, or that it no longer is.
+func (r *draft) suppress(a *fleet.Alert, why string) {
+	if a.Suppressed == why {
+		return
+	}
+	a.Suppressed = why
+	if why == "" {
+		r.tell(a, fleet.AlertEventReleased, "", "no longer held back: %s", a.Reason)
+	} else {
+		r.tell(a, fleet.AlertEventSuppressed, "", "%s", r.whySuppressed(why))
+	}
+}
+
+// whySuppressed returns a reason in words.
+func (r *draft) whySuppressed(why string) string {
+	switch why {
+	case fleet.SuppressedOffline:
+		return "held back: the kiosk is not there"
+	case fleet.SuppressedMaintenance:
+		return "held back: the kiosk is in maintenance"
+	}
+	id := strings.TrimPrefix(why, fleet.SuppressedSilence)
+	for _, s := range r.silences {
+		if s.ID == id {
+			return "silenced by " + s.CreatedBy + " until " + s.Until.Format(time.RFC3339) + ": " + s.Comment
+		}
+	}
+	return "silenced"
+}
