@@ -93,7 +93,7 @@ func (s *Store) SettleDelivery(ctx context.Context, o fleet.DeliveryOutcome) err
 		if err := setProblem(ctx, tx, o.TargetID, o.Problem, o.Since); err != nil {
 			return err
 		}
-		return addStoryEvents(ctx, tx, o.Events)
+		return saveAlertEvents(ctx, tx, &fleet.AlertBatch{Events: o.Events})
 	})
 }
 

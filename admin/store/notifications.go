@@ -11,31 +11,15 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
-// AlertEventsAfter returns up to limit events of alerts and incidents with ids above after, oldest first.
-func (s *Store) AlertEventsAfter(ctx context.Context, after int64, limit int) ([]fleet.AlertEvent, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id, at, kind, alert_id, incident_id, actor, text FROM alert_events
-		WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
-	out, err := collect(rows, err, func(row scanner) (e fleet.AlertEvent, err error) {
-		var at int64
-		err = row.Scan(&e.ID, &at, &e.Kind, &e.AlertID, &e.IncidentID, &e.Actor, &e.Text)
-		e.At = fromMillis(at)
-		return e, err
-	})
+// AlertsOf returns up to limit alerts of an incident, those that stand first, the oldest of them first.
+func (s *Store) AlertsOf(ctx context.Context, incidentID string, limit int) ([]fleet.Alert, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT data FROM alerts WHERE incident_id <> '' AND incident_id = $1
+		ORDER BY state <> 'open', opened_at, id LIMIT $2`, incidentID, limit)
+	out, err := collect(rows, err, fromData[fleet.Alert])
 	if err != nil {
-		return nil, fmt.Errorf("alert events after %d: %w", after, err)
+		return nil, fmt.Errorf("alerts of incident %s: %w", incidentID, err)
 	}
 	return out, nil
-}
-
-func addStoryEvents(ctx context.Context, tx *sql.Tx, events []fleet.AlertEvent) error {
-	for _, e := range events {
-		_, err := tx.ExecContext(ctx, `INSERT INTO alert_events (at, kind, alert_id, incident_id, actor, text) VALUES ($1, $2, $3, $4, $5, $6)`,
-			millis(e.At), string(e.Kind), e.AlertID, e.IncidentID, e.Actor, e.Text)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // The readers of alert events, each with its own cursor.
@@ -95,7 +79,7 @@ func (s *Store) SaveNotificationStep(ctx context.Context, step fleet.Notificatio
 				return err
 			}
 		}
-		return addStoryEvents(ctx, tx, step.Events)
+		return saveAlertEvents(ctx, tx, &fleet.AlertBatch{Events: step.Events})
 	})
 }
 

@@ -121,3 +121,23 @@ func TestTheLogOfDeliveries(t *testing.T) {
 		t.Errorf("audit: %s", got)
 	}
 }
+
+func TestAlertsOfAnIncident(t *testing.T) {
+	s := open(t)
+	alert := func(id, incident string, state fleet.AlertState, opened time.Time) fleet.Alert {
+		return fleet.Alert{ID: id, Rule: id, Serial: "K-1", IncidentID: incident, State: state, Severity: fleet.SeverityWarning, OpenedAt: opened}
+	}
+	must(t, s.SaveAlerts(t.Context(), fleet.AlertBatch{Alerts: []fleet.Alert{
+		alert("over", "i", fleet.AlertResolved, now), alert("late", "i", fleet.AlertOpen, now.Add(time.Minute)),
+		alert("early", "i", fleet.AlertOpen, now), alert("alone", "", fleet.AlertOpen, now),
+	}}))
+	var got []string
+	alerts, err := s.AlertsOf(t.Context(), "i", 10)
+	must(t, err)
+	for _, a := range alerts {
+		got = append(got, a.ID)
+	}
+	if strings.Join(got, " ") != "early late over" {
+		t.Errorf("%q", got)
+	}
+}

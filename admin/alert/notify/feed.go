@@ -54,7 +54,7 @@ func (f *feed) step(ctx context.Context) (more bool, err error) {
 		}
 		f.cursor, f.loaded = cursor, true
 	}
-	events, err := f.n.cfg.Store.AlertEventsAfter(ctx, f.cursor, eventsAtOnce)
+	events, err := f.n.cfg.Store.AlertEvents(ctx, f.cursor, eventsAtOnce)
 	if err != nil || len(events) == 0 {
 		return false, err
 	}

@@ -19,7 +19,7 @@ import (
 
 // Events gives what happened to alerts, oldest first.
 type Events interface {
-	AlertEventsAfter(ctx context.Context, after int64, limit int) ([]fleet.AlertEvent, error)
+	AlertEvents(ctx context.Context, after int64, limit int) ([]fleet.AlertEvent, error)
 }
 
 // Groups keeps what waits to be told and what may be told again.
@@ -64,7 +64,7 @@ type Store interface {
 	Deliveries
 }
 
-// Alerts tells what alerts and incidents are now. Errors: fleet.ErrNotFound.
+// Alerts tells what alerts and incidents are now; admin/store has it. Errors: fleet.ErrNotFound.
 type Alerts interface {
 	Alert(ctx context.Context, id string) (fleet.Alert, error)
 	Incident(ctx context.Context, id string) (fleet.Incident, error)

@@ -85,7 +85,7 @@ func (r *router) step(ctx context.Context) (more bool, err error) {
 	if err := r.reroute(ctx, routes); err != nil {
 		return false, err
 	}
-	events, err := r.n.cfg.Store.AlertEventsAfter(ctx, r.cursor, eventsAtOnce)
+	events, err := r.n.cfg.Store.AlertEvents(ctx, r.cursor, eventsAtOnce)
 	if err != nil {
 		return false, err
 	}

@@ -59,9 +59,6 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() { _ = db.Close() })
-	_, err = db.ExecContext(t.Context(), `CREATE TABLE IF NOT EXISTS alert_events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,
-		kind TEXT NOT NULL, alert_id TEXT NOT NULL, incident_id TEXT NOT NULL, actor TEXT NOT NULL, text TEXT NOT NULL)`)
-	w.must(err)
 	w.db = db
 	return w
 }
@@ -255,7 +252,7 @@ func acknowledged(a *fleet.Alert) {
 // story lists an alert's events of the kinds that the notifier writes.
 func (w *world) story(id string) string {
 	w.t.Helper()
-	events, err := w.store.AlertEventsAfter(w.t.Context(), 0, 10_000)
+	events, err := w.store.AlertEvents(w.t.Context(), 0, 10_000)
 	w.must(err)
 	var out []string
 	for _, e := range events {
