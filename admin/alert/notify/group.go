@@ -22,7 +22,7 @@ type group struct {
 
 // thing is one subject in a group.
 type thing struct {
-	AddedAt  time.Time      `json:"added_at"`
+	AddedAt  time.Time      `json:"added_at"`         // from when its wait counts
 	Severity fleet.Severity `json:"severity"`         // as it was told; before that as it came
 	ToldAt   time.Time      `json:"told_at,omitzero"` // zero: it waits to be told
 	LastAt   time.Time      `json:"last_at,omitzero"` // when it was told last

@@ -281,7 +281,9 @@ func (r *router) look(routes *routing, key string, s, incident *subject, at time
 	}
 	for _, route := range routes.match(s, at, r.n.zone(s)) {
 		if len(route.Targets) > 0 || len(route.Escalations) > 0 {
-			r.add(route, s, at)
+			// The wait begins now, not at the event: after a pause everybody has to catch up first, also those who
+			// find out that many alerts are one incident.
+			r.add(route, s, now)
 		}
 	}
 }
@@ -310,7 +312,7 @@ func (r *router) told(routes *routing, route string, incident *subject, at time.
 	return slices.ContainsFunc(routes.match(incident, at, r.n.zone(incident)), func(m *fleet.NotificationRoute) bool { return m.Name == route })
 }
 
-func (r *router) add(route *fleet.NotificationRoute, s *subject, at time.Time) {
+func (r *router) add(route *fleet.NotificationRoute, s *subject, now time.Time) {
 	for _, g := range r.index[s.key] {
 		if g.Route == route.Name {
 			return
@@ -322,7 +324,7 @@ func (r *router) add(route *fleet.NotificationRoute, s *subject, at time.Time) {
 		g = &group{Route: route.Name, Labels: labels, Things: map[string]*thing{}, key: key}
 		r.groups[key] = g
 	}
-	g.Things[s.key] = &thing{AddedAt: at, Severity: s.severity()}
+	g.Things[s.key] = &thing{AddedAt: now, Severity: s.severity()}
 	r.enter(s.key, g)
 	r.dirty[key] = struct{}{}
 }
