@@ -77,6 +77,8 @@ type Delivery struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	NextAt     *time.Time // of the next attempt
+	GiveUpAt   time.Time  // when no further attempt is made
+	Group      string     // messages of one group reach a target in order
 	IncidentID string
 	AlertIDs   []string
 	Payload    json.RawMessage
@@ -87,4 +89,43 @@ type DeliveryFilter struct {
 	Target  string
 	Status  DeliveryStatus
 	AlertID string
+}
+
+// NotificationTargetPatch changes those fields of a target that are not nil.
+type NotificationTargetPatch struct {
+	URL      *string
+	Secret   *string
+	Disabled *bool
+}
+
+// NotificationRoutes is the list of routes as a whole: it is changed as one, and Version grows with each change.
+type NotificationRoutes struct {
+	Version   int64
+	Routes    []NotificationRoute
+	UpdatedAt time.Time
+	UpdatedBy string
+}
+
+// NotificationGroup is what is kept of alerts that are told together, packed by who tells them.
+type NotificationGroup struct {
+	Key  string
+	Data []byte // empty: nothing is kept of it any more
+}
+
+// NotificationStep is one step of telling: how far the alert events were worked off and everything that this led
+// to. It is written as a whole, so that nothing is told twice or forgotten.
+type NotificationStep struct {
+	Cursor     int64 // id of the last alert event worked off
+	Groups     []NotificationGroup
+	Deliveries []Delivery
+	Events     []AlertEvent // without ids
+}
+
+// DeliveryOutcome is what became of an attempt, with what it means for its target and for the alerts' stories.
+type DeliveryOutcome struct {
+	Delivery Delivery
+	TargetID string
+	Problem  string     // of the target now; empty: none
+	Since    *time.Time // when it began
+	Events   []AlertEvent
 }
