@@ -104,6 +104,13 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	a.tracker = presence.New(now)
+	verdicts, err := cfg.verdicts()
+	if err != nil {
+		return nil, err
+	}
+	if verdicts != nil {
+		a.tracker.UseVerdicts(verdicts, a.registry.ModelOf)
+	}
 	a.tracker.Observe(tellHub(a.hub))
 	// The broker is opened below; what publishes reaches it through the link.
 	publisher := publisherFunc(func(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error {

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"kioskfleet/admin/presence"
 	"kioskfleet/internal/config"
 	"kioskfleet/internal/daemon"
 )
@@ -78,6 +80,10 @@ type Config struct {
 		Timeout    time.Duration `key:"timeout" usage:"of one PromQL query"`
 		Concurrent int           `key:"concurrent" usage:"PromQL queries that run at once, 0: one for each processor"`
 	} `key:"prometheus"`
+
+	Verdicts struct {
+		File string `key:"file" usage:"table of what kiosk models need to serve; empty: the standard one"`
+	} `key:"verdicts"`
 
 	Admin struct {
 		Password string `key:"password" usage:"password of the user admin at the first start"`
@@ -180,6 +186,9 @@ func (c *Config) Validate() error {
 	if c.Prometheus.Concurrent < 0 {
 		fault("prometheus.concurrent", "must not be negative")
 	}
+	if _, err := c.verdicts(); err != nil {
+		faults = append(faults, err)
+	}
 	if c.PKI.KioskValidity < time.Hour {
 		fault("pki.kiosk_validity", "must be at least 1h")
 	}
@@ -190,6 +199,22 @@ func (c *Config) Validate() error {
 		fault("admin.password", "must have at least 10 characters")
 	}
 	return errors.Join(faults...)
+}
+
+// verdicts reads the table of what kiosks need to serve, nil for the standard one.
+func (c *Config) verdicts() (*presence.Verdicts, error) {
+	if c.Verdicts.File == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Verdicts.File)
+	if err != nil {
+		return nil, fmt.Errorf("verdicts.file: %w", err)
+	}
+	v, err := presence.ParseVerdicts(text)
+	if err != nil {
+		return nil, fmt.Errorf("verdicts.file %s: %w", c.Verdicts.File, err)
+	}
+	return v, nil
 }
 
 func loopback(host string) bool {

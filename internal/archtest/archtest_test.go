@@ -141,7 +141,7 @@ func TestEachLibraryHasOneHome(t *testing.T) {
 		"github.com/pressly/goose/v3":                 {"admin/store"},
 		"github.com/getkin/kin-openapi":               {},
 		"github.com/go-viper/mapstructure/v2":         {"internal/config"},
-		"go.yaml.in/yaml/v3":                          {"admin/api", "spawner/scenario"},
+		"go.yaml.in/yaml/v3":                          {"admin/api", "admin/presence", "spawner/scenario"},
 		"golang.org/x/crypto/argon2":                  {"admin/auth"},
 		"github.com/HdrHistogram/hdrhistogram-go":     {"internal/latency"},
 	}
