@@ -29,6 +29,7 @@ import (
 	"kioskfleet/admin/telemetry"
 	"kioskfleet/admin/telemetry/rollup"
 	"kioskfleet/admin/web"
+	"kioskfleet/broker/server"
 	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/pki"
 )
@@ -155,7 +156,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}); err != nil {
 		return nil, err
 	}
-	if err := a.openLink(authority, internal, metrics); err != nil {
+	if err := a.openLink(authority, internal, integrators(cfg, users), metrics); err != nil {
 		return nil, err
 	}
 	a.registry.Observe(a.followRegistry)
@@ -191,14 +192,14 @@ func (f publisherFunc) Publish(ctx context.Context, topic string, qos byte, reta
 	return f(ctx, topic, qos, retain, payload)
 }
 
-func (a *App) openLink(authority *pki.Authority, certificate func() (*tls.Certificate, error), metrics prometheus.Registerer) error {
+func (a *App) openLink(authority *pki.Authority, certificate func() (*tls.Certificate, error), readers *server.Integrators, metrics prometheus.Registerer) error {
 	in := func() *ingest.Ingest { return a.ingest }
 	if a.cfg.Broker.Mode == BrokerExternal {
 		l, err := newOuterBroker(a.cfg, authority, a.registry, in, time.Now(), a.log)
 		a.link = l
 		return err
 	}
-	l, err := newInnerBroker(a.cfg, certificate, authority.Pool(), a.registry, in, metrics, a.log)
+	l, err := newInnerBroker(a.cfg, certificate, authority.Pool(), a.registry, in, readers, metrics, a.log)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,9 @@ type Config struct {
 		Kiosks struct {
 			Addr string `key:"addr" usage:"address of the kiosks' MQTT listener (mTLS)"`
 		} `key:"kiosks"`
+		Integrators struct {
+			Addr string `key:"addr" usage:"address of the integrators' MQTT listener (TLS and API token), empty: none"`
+		} `key:"integrators"`
 		URL       string   `key:"url" usage:"mqtts://host:port of the external broker"`
 		Advertise []string `key:"advertise" usage:"broker addresses told to kiosks; default from hosts and the listener's port"`
 	} `key:"broker"`
@@ -101,7 +104,7 @@ type Config struct {
 func DefaultConfig() *Config {
 	c := &Config{DataDir: "data", Hosts: []string{"localhost", "127.0.0.1", "::1"}, Log: daemon.DefaultLog()}
 	c.HTTP.Addr, c.HTTP.TLS = "127.0.0.1:8080", TLSOff
-	c.Broker.Mode, c.Broker.Kiosks.Addr = BrokerEmbedded, ":8883"
+	c.Broker.Mode, c.Broker.Kiosks.Addr, c.Broker.Integrators.Addr = BrokerEmbedded, ":8883", ":8884"
 	c.Journal.MaxSize, c.Journal.MinFree, c.Journal.Keep = 10<<30, 256<<20, 3*time.Hour
 	c.Telemetry.Backend = BackendEmbedded
 	c.Telemetry.Retention = 30 * 24 * time.Hour
@@ -154,6 +157,11 @@ func (c *Config) Validate() error {
 	oneOf("broker.mode", c.Broker.Mode, BrokerEmbedded, BrokerExternal)
 	if _, _, err := net.SplitHostPort(c.Broker.Kiosks.Addr); err != nil {
 		fault("broker.kiosks.addr", "%q is not host:port", c.Broker.Kiosks.Addr)
+	}
+	if addr := c.Broker.Integrators.Addr; addr != "" {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			fault("broker.integrators.addr", "%q is neither host:port nor empty", addr)
+		}
 	}
 	if c.Broker.Mode == BrokerExternal && !strings.HasPrefix(c.Broker.URL, "mqtts://") {
 		fault("broker.url", "%q is not mqtts://host:port, which broker.mode external needs", c.Broker.URL)
