@@ -324,6 +324,9 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	running := []any{"page", a.URL(), "brokers", a.brokers(), "data", a.cfg.DataDir}
+	if addr := a.IntegratorsAddr(); addr != "" {
+		running = append(running, "integrators", addr)
+	}
 	if a.debug != nil {
 		group.Go(a.debug.Serve)
 		context.AfterFunc(ctx, func() { _ = a.debug.Close() })

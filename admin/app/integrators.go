@@ -40,3 +40,11 @@ func tokenError(err error) error {
 	}
 	return err
 }
+
+// IntegratorsAddr is the address of the integrators' MQTT listener, empty when there is none.
+func (a *App) IntegratorsAddr() string {
+	if l, ok := a.link.(*innerBroker); ok {
+		return l.server.IntegratorsAddr()
+	}
+	return ""
+}
