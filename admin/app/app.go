@@ -20,6 +20,7 @@ import (
 
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/auth"
+	"kioskfleet/admin/availability"
 	"kioskfleet/admin/command"
 	"kioskfleet/admin/ingest"
 	"kioskfleet/admin/ingest/journal"
@@ -45,16 +46,18 @@ type App struct {
 	registry *registry.Registry
 	tracker  *presence.Tracker
 	outflow  *presence.Outflow
-	ladder   *command.Ladder
-	ingest   *ingest.Ingest
-	series   *telemetry.Lazy
-	rollups  *rollup.Store // around series
-	hub      *api.Hub
-	link     link
-	listener net.Listener
-	server   *http.Server
-	debug    *daemon.Profiler // nil: none
-	store    *store.Store
+	// availability is how long kiosks could serve.
+	availability *availability.Book
+	ladder       *command.Ladder
+	ingest       *ingest.Ingest
+	series       *telemetry.Lazy
+	rollups      *rollup.Store // around series
+	hub          *api.Hub
+	link         link
+	listener     net.Listener
+	server       *http.Server
+	debug        *daemon.Profiler // nil: none
+	store        *store.Store
 
 	closers []closer
 }
@@ -124,6 +127,9 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.tracker.Restore(states)
 	a.outflow.PublishAll()
+	if a.availability, err = openAvailability(ctx, cfg, a.store, a.registry, a.tracker, nil, metrics, log); err != nil {
+		return nil, err
+	}
 
 	if a.ladder, err = command.New(ctx, a.store, publisher, a.tracker, now, log); err != nil {
 		return nil, err
@@ -299,6 +305,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.registry.Run(ctx) })
 	group.Go(func() error { return a.ladder.Run(ctx) })
 	group.Go(func() error { return a.outflow.Run(work) })
+	group.Go(func() error { return a.availability.Run(work) })
 	group.Go(func() error {
 		defer stopWork()
 		return a.ingest.Run(intake)
@@ -335,6 +342,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("kiosk fleet admin is running", running...)
 	err := group.Wait()
 	a.outflow.Finish(context.WithoutCancel(ctx))
+	a.availability.Finish(context.WithoutCancel(ctx))
 	return err
 }
 

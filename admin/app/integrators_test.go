@@ -107,7 +107,7 @@ func TestTokenErrorsInTheBrokersWords(t *testing.T) {
 	for _, tt := range []struct{ err, want error }{
 		{&auth.TooManyError{After: time.Second}, server.ErrThrottled}, {fleet.ErrUnauthorized, server.ErrTokenEnded}, {busy, busy}, {nil, nil},
 	} {
-		if got := tokenError(tt.err); !errors.Is(got, tt.want) || tt.want == busy && errors.Is(got, server.ErrTokenEnded) {
+		if got := tokenError(tt.err); !errors.Is(got, tt.want) || errors.Is(tt.want, busy) && errors.Is(got, server.ErrTokenEnded) {
 			t.Errorf("%v becomes %v, want %v", tt.err, got, tt.want)
 		}
 	}
