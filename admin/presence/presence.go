@@ -26,6 +26,7 @@ const (
 // Change is one change of a kiosk. Old is nil for a kiosk that was not known.
 type Change struct {
 	Old, New *fleet.Live
+	At       time.Time     // when, by our clock; in the past for what is replayed
 	Events   []fleet.Event // what became different, none if only values did
 	Reading  bool          // New.LastReading is new
 }
@@ -48,6 +49,8 @@ type Tracker struct {
 	now       func() time.Time
 	observers []Observer
 	touched   func(serial string) // what is kept of a kiosk changed; observers may not be told
+	verdicts  *Verdicts
+	modelOf   func(serial string) string // nil: what kiosks announce counts
 
 	mu     sync.RWMutex
 	kiosks map[string]*entry
@@ -67,11 +70,13 @@ type entry struct {
 	// before is the state that an earlier run saved of a kiosk that was there. When it comes back as it
 	// was, its verdict and reasons stand since then, not since our restart.
 	before *fleet.Live
+	needs  *needs // of its model, nil until it is judged
+	model  string
 }
 
-// New returns a Tracker that knows nobody.
+// New returns a Tracker that knows nobody and judges by the standard table.
 func New(now func() time.Time) *Tracker {
-	return &Tracker{now: now, kiosks: map[string]*entry{}}
+	return &Tracker{now: now, kiosks: map[string]*entry{}, verdicts: standard()}
 }
 
 // Observe adds an observer; call it before anything else.
@@ -128,7 +133,7 @@ func (t *Tracker) Get(serial string) *fleet.Live {
 
 func unseen(serial string) *fleet.Live {
 	l := &fleet.Live{Serial: serial, Presence: fleet.PresenceNever, PresenceReason: fleet.ReasonNeverSeen, Status: fleet.StatusUnknown}
-	l.Verdict, l.Reasons = judge(l, nil, time.Time{})
+	l.Verdict, l.Reasons = new(needs).judge(l, nil, time.Time{})
 	return l
 }
 
@@ -387,7 +392,7 @@ func (t *Tracker) updateReading(e *entry, at time.Time, reading bool, f func(*fl
 	l := *old
 	f(&l)
 	l.Status = status(&l)
-	l.Verdict, l.Reasons = judge(&l, old.Reasons, at)
+	l.Verdict, l.Reasons = t.needsOf(e, l.Model).judge(&l, old.Reasons, at)
 	if l.Verdict != old.Verdict || l.VerdictSince.IsZero() {
 		l.VerdictSince = at
 	}
@@ -399,7 +404,7 @@ func (t *Tracker) updateReading(e *entry, at time.Time, reading bool, f func(*fl
 		events[i].Serial, events[i].At = l.Serial, at
 	}
 	for _, o := range t.observers {
-		o(Change{Old: old, New: &l, Events: events, Reading: reading})
+		o(Change{Old: old, New: &l, At: at, Events: events, Reading: reading})
 	}
 }
 
@@ -411,6 +416,7 @@ func (e *entry) resume(l *fleet.Live) {
 	if l.Verdict == e.before.Verdict {
 		l.VerdictSince = e.before.VerdictSince
 	}
+	l.Reasons = slices.Clone(l.Reasons) // the state before may share them
 	for i, r := range l.Reasons {
 		for _, was := range e.before.Reasons {
 			if was.Code == r.Code && was.Value == r.Value {
