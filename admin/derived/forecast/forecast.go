@@ -49,10 +49,10 @@ var kinds = [...]kind{
 func init() {
 	for i := range kinds {
 		k := &kinds[i]
-		k.refill, k.surge, k.weekly, k.warmUp, k.drift = 3, 15, true, 7*24, 0.02
-		k.keep, k.dayKeep = 0.97, 0.9
+		k.refill, k.surge, k.weekly, k.warmUp, k.drift = 3, 15, true, 7*24, 0.045
+		k.keep, k.dayKeep = 0.98, 0.97
 		if k.need == "disk" {
-			k.weekly, k.warmUp, k.burst, k.keep, k.drift = false, 3*24, 1, 0.9, 0.03
+			k.weekly, k.warmUp, k.burst, k.keep, k.drift = false, 3*24, 1, 0.95, 0
 		}
 		k.hourKeep = math.Pow(k.keep, 1.0/24)
 	}
@@ -120,10 +120,6 @@ func (f *Forecasts) Reading(r *fleet.Reading) (completed bool) {
 
 // kindOf returns the number of a metric's kind, -1 if it is not forecast.
 func kindOf(metric string) int {
-	// All of them but few other metrics end in these; comparing only those is quicker.
-	if len(metric) < 14 {
-		return -1
-	}
 	for i := range kinds {
 		if kinds[i].metric == metric {
 			return i
