@@ -126,7 +126,7 @@ func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.
 		if err := touched(tx.ExecContext(ctx, `DELETE FROM kiosks WHERE serial = $1`, serial)); err != nil {
 			return err
 		}
-		for _, table := range []string{"kiosk_live", "refusals"} {
+		for _, table := range []string{"kiosk_live", "kiosk_derived", "refusals"} {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE serial = $1`, serial); err != nil {
 				return err
 			}
