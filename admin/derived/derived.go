@@ -154,31 +154,40 @@ func (v *Values) entry(serial string) *entry {
 	return e
 }
 
-// Of is what rules see of one kiosk. Its Value returns a value by name, or false when nothing is known of it.
-type Of struct{ e *entry }
+// Of is what rules see of one kiosk.
+type Of struct {
+	values *Values
+	serial string
+}
 
-// For returns the values of a kiosk. They stay those of this kiosk and are always the latest.
-func (v *Values) For(serial string) Of { return Of{v.entry(serial)} }
+// For returns the values of a kiosk. They are always the latest, also when the kiosk was forgotten meanwhile.
+func (v *Values) For(serial string) Of { return Of{v, serial} }
 
-// Value returns a value by its name in rules.
+// Value returns a value by its name in rules, or false when nothing is known of it.
 func (o Of) Value(name string) (float64, bool) {
-	e, cfg := o.e, &o.e.values.cfg
+	cfg := &o.values.cfg
 	switch name {
 	case location.Distance, location.Moved, location.Jumped:
+		o.values.mu.RLock()
+		e, ok := o.values.kiosks[o.serial]
+		o.values.mu.RUnlock()
+		if !ok {
+			return 0, false
+		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		return e.location.Value(name)
 	case ClockSkew:
-		l := cfg.Presence.Get(e.serial)
+		l := cfg.Presence.Get(o.serial)
 		return l.Skew.Seconds(), l.LastReading != nil
 	case CertificateDays:
-		k, err := cfg.Kiosks.Get(e.serial)
+		k, err := cfg.Kiosks.Get(o.serial)
 		if err != nil || k.EnrolledAt == nil || k.RevokedAt != nil || cfg.CertificateValidity <= 0 {
 			return 0, false
 		}
 		return k.EnrolledAt.Add(cfg.CertificateValidity).Sub(cfg.Now()).Hours() / 24, true
 	}
-	return e.values.forecasts.Value(e.serial, name)
+	return o.values.forecasts.Value(o.serial, name)
 }
 
 // Forget drops a kiosk that is no longer registered.

@@ -12,7 +12,7 @@ func TestDerivedStatesAreKeptAsLongAsTheirKiosk(t *testing.T) {
 	addKiosk(t, s, "K-1")
 	addKiosk(t, s, "K-2")
 	one := fleet.DerivedState{Serial: "K-1", Source: fleet.Source{Record: 1 << 40, Item: 3}, Data: []byte(`{"a":1}`)}
-	two := fleet.DerivedState{Serial: "K-2", Source: fleet.Source{Record: 5}, Data: []byte{}}
+	two := fleet.DerivedState{Serial: "K-2", Source: fleet.Source{Record: 5}, Data: []byte(`{}`)}
 	must(t, s.SaveDerived(t.Context(), []fleet.DerivedState{one, {Serial: "GONE", Data: []byte("x")}}, now))
 	one.Source.Item, one.Data = 4, []byte(`{"a":2}`)
 	must(t, s.SaveDerived(t.Context(), []fleet.DerivedState{one, two}, now))
