@@ -15,6 +15,8 @@ type series struct {
 	Sum    float64 `json:"sum"`    // change in the hour that runs
 	Cover  float64 `json:"cover"`  // share of that hour that readings cover
 	Recent float64 `json:"recent"` // change beyond the expected, of the latest hour or so
+	Asked  int64   `json:"asked"`  // number of the hour that Usual is of; it does not change while the hour runs
+	Usual  float64 `json:"usual"`  // expected change of that hour
 
 	Hours [24]bin `json:"hours"` // by hour of the day in UTC
 	Days  [7]bin  `json:"days"`  // by day of the week; only where customers cause the changes
@@ -83,7 +85,10 @@ func (s *series) take(k *kind, at time.Time, level float64) (completed bool) {
 		s.Sum += share * change
 		s.Cover += float64(end-from) / hour
 		s.Recent *= math.Exp(-float64(end-from) / hour)
-		s.Recent += share*change - s.expected(k, from/hour)*float64(end-from)/hour
+		if s.Asked != from/hour {
+			s.Asked, s.Usual = from/hour, s.expected(k, from/hour)
+		}
+		s.Recent += share*change - s.Usual*float64(end-from)/hour
 		if from = end; from%hour == 0 {
 			s.endHour(k, from/hour-1)
 			s.startHour(k, from)

@@ -81,19 +81,32 @@ func planned(kind fault.Kind, metres float64, from, to time.Time) fault.Fault {
 }
 
 func TestOrdinaryJitterMovesNobody(t *testing.T) {
-	for n := range 200 {
-		k := newKiosk(fmt.Sprintf("K-%03d", n))
-		// Each at other moments of its noise.
-		k.run(start.Add(time.Duration(n)*time.Second), start.AddDate(0, 0, 30), 5*time.Minute, func(at time.Time, moved, _ bool) {
-			if moved {
-				t.Fatalf("kiosk %d moved at %s: %+v", n, at, k.state)
+	for _, tt := range []struct {
+		name   string
+		kiosks int
+		days   int
+		every  time.Duration
+	}{
+		{"a month", 200, 30, 20 * time.Minute},
+		{"a day of readings each 5 seconds", 10, 1, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for n := range tt.kiosks {
+				k := newKiosk(fmt.Sprintf("K-%03d", n))
+				// Each at other moments of its noise.
+				k.run(start.Add(time.Duration(n)*time.Second), start.AddDate(0, 0, tt.days), tt.every, func(at time.Time, moved, _ bool) {
+					if moved {
+						t.Fatalf("kiosk %d moved at %s: %+v", n, at, k.state)
+					}
+				})
 			}
 		})
 	}
 }
 
 func TestAReceiverThatRavesMovesNobody(t *testing.T) {
-	for n := range 50 {
+	for n := range 20 {
 		for _, every := range []time.Duration{5 * time.Second, time.Minute, 5 * time.Minute} {
 			end := start.Add(6 * time.Hour)
 			k := newKiosk(fmt.Sprintf("K-%03d", n), planned(fault.GPSJitter, 150, start.Add(time.Hour), end))
@@ -115,13 +128,13 @@ func TestEachMoveIsFoundAndEnds(t *testing.T) {
 	for _, metres := range []float64{150, 250, 2500, 600_000} {
 		for _, every := range []time.Duration{5 * time.Second, time.Minute} {
 			t.Run(fmt.Sprintf("%.0f m, a reading every %s", metres, every), func(t *testing.T) {
-				// It is off for an hour, carried meanwhile, and back the next day in the same way.
+				// It is off for an hour, carried meanwhile, and back hours later in the same way.
 				gone, there := start.Add(time.Hour), start.Add(2*time.Hour)
 				if metres > 200_000 {
 					there = start.Add(5 * time.Hour)
 				}
-				back := there.Add(20 * time.Hour)
-				for n := range 20 {
+				back := there.Add(3 * time.Hour)
+				for n := range 10 {
 					k := newKiosk(fmt.Sprintf("K-%03d", n), planned(fault.Relocation, metres, gone, back))
 					var begin, end time.Time
 					look := func(at time.Time, moved, jumped bool) {
