@@ -115,7 +115,7 @@ func updateKiosk(ctx context.Context, tx *sql.Tx, k fleet.Kiosk) error {
 	return err
 }
 
-// DeleteKiosk removes a kiosk, its live state and its counts of refusals. Its commands and events stay as
+// DeleteKiosk removes a kiosk, its live state, what was learnt of it and its counts of refusals. Its commands and events stay as
 // history, and so do its dead letters: they may be why it was deleted.
 func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.Time) error {
 	return s.change(ctx, "delete kiosk "+serial, func(tx *sql.Tx) error {

@@ -18,7 +18,7 @@ var start = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 const (
 	trialEvery = 10 * time.Minute
 	trialWeeks = 9
-	kiosks     = 28
+	kiosks     = 16
 	seed       = 12
 )
 

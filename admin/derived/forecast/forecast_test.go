@@ -128,7 +128,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 func TestVisits(t *testing.T) {
 	f := New()
 	var end time.Time
-	kiosks := []fleet.Kiosk{{Serial: "K-1", Site: "Mall"}, {Serial: "K-2", Site: "Mall"}, {Serial: "K-3", Site: "Pier"}, {Serial: "K-4", Site: "Yard"}}
+	kiosks := []*fleet.Kiosk{{Serial: "K-1", Site: "Mall"}, {Serial: "K-2", Site: "Mall"}, {Serial: "K-3", Site: "Pier"}, {Serial: "K-4", Site: "Yard"}}
 	for serial, left := range map[string]float64{"K-1": 10, "K-2": 5, "K-3": 2} {
 		end = steady(f, serial, "custom.paper_level", start, 8*24, left+0.25*8*24, -0.25)
 	}

@@ -23,7 +23,7 @@ func (s *series) predict(k *kind) {
 	distance := (k.limit - s.Level) * k.sign
 	s.Made, s.MadeLevel = s.At, s.Level
 	s.Hour = [3]float64{never, never, never}
-	s.PerHour = s.weekly(k) * k.sign
+	s.PerHour = s.mean() * k.sign
 	if distance <= 0 {
 		s.Hour = [3]float64{}
 		return
@@ -68,7 +68,7 @@ func (s *series) predict(k *kind) {
 // surging returns by how much an hour a metric changes beyond what is usual, if it clearly does, and how unsure
 // that is.
 func (s *series) surging(k *kind, dispersion float64) (extra, doubt float64) {
-	usual := math.Sqrt(dispersion * k.exposure(s.weekly(k)))
+	usual := math.Sqrt(dispersion * k.exposure(s.mean()))
 	if k.burst <= 0 || s.Recent < max(k.burst, 5*usual) {
 		return 0, 0
 	}
@@ -76,8 +76,8 @@ func (s *series) surging(k *kind, dispersion float64) (extra, doubt float64) {
 	return s.Recent, s.Recent / 4
 }
 
-// weekly returns the mean change an hour.
-func (s *series) weekly(k *kind) float64 {
+// mean returns the mean change an hour.
+func (s *series) mean() float64 {
 	sum := 0.0
 	for h := range int64(24) {
 		sum += s.rate(h)

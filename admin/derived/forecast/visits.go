@@ -33,10 +33,9 @@ var bring = map[string]string{
 // troubles are due now; nil leaves them out.
 //
 // An item counts once for each kiosk and need: what has broken goes before what runs out.
-func (f *Forecasts) Visits(now time.Time, horizon time.Duration, site string, kiosks []fleet.Kiosk, live func(serial string) *fleet.Live) []fleet.Visit {
+func (f *Forecasts) Visits(now time.Time, horizon time.Duration, site string, kiosks []*fleet.Kiosk, live func(serial string) *fleet.Live) []fleet.Visit {
 	bySite := map[string]*fleet.Visit{}
-	for i := range kiosks {
-		k := &kiosks[i]
+	for _, k := range kiosks {
 		if site != "" && k.Site != site {
 			continue
 		}
@@ -106,10 +105,11 @@ func Pack(v fleet.Visit) []string {
 	out := make([]string, 0, len(order))
 	for _, text := range order {
 		list := strings.Join(serials[text], ", ")
-		switch n := len(serials[text]); {
-		case text == bring["paper"]:
+		n := len(serials[text])
+		switch text {
+		case bring["paper"]:
 			out = append(out, fmt.Sprintf("%s: %s", counted(n, "paper roll"), list))
-		case text == bring["ink"]:
+		case bring["ink"]:
 			out = append(out, fmt.Sprintf("%s: %s", counted(n, "ink cartridge"), list))
 		default:
 			out = append(out, fmt.Sprintf("%s: %s", text, list))
