@@ -54,7 +54,8 @@ func TestWhatIsLearntStandsSomebodysDoing(t *testing.T) {
 		{"as usual", []float64{40}, 160},
 		{"a new roll", []float64{100, 100, 100}, 400},
 		{"the roll is taken out", []float64{10, 10, 10}, 40},
-		{"one wrong value", []float64{0, 40, 40}, 160},
+		{"one wrong value", []float64{0}, 160},
+		{"and after it", []float64{0, 40, 40}, 160},
 		{"another wrong value", []float64{100, 40, 40}, 160},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
