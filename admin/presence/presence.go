@@ -4,6 +4,7 @@
 package presence
 
 import (
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -183,6 +184,12 @@ func (t *Tracker) Connection(ev fleet.ConnectionEvent) {
 	if ev.Connected {
 		e.connections[ev.ConnectionID] = struct{}{}
 		e.revoked = false
+		if host := hostOf(ev.Remote); host != e.live.Remote {
+			// Nothing to tell: what follows, an announcement or a reading, carries it along.
+			l := *e.live
+			l.Remote = host
+			e.live = &l
+		}
 		return
 	}
 	delete(e.connections, ev.ConnectionID)
@@ -199,6 +206,14 @@ func (t *Tracker) Connection(ev fleet.ConnectionEvent) {
 		reason = fleet.ReasonCleanDisconnect
 	}
 	t.offline(e, reason, ev.At)
+}
+
+// hostOf returns an address without its port.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
 }
 
 // Joined takes a kiosk's announcement of itself.
