@@ -118,14 +118,14 @@ func TestAFailedTransactionChangesNothing(t *testing.T) {
 				w.news()
 				w.toldAlerts, w.toldIncidents = nil, nil
 				changes := append(opened("offline", serials("Gate", 3)...), ended("offline", "T2-0")...)
-				w.store.before, w.store.after = tt.before, tt.after
+				w.store.refuse(tt.before, tt.after)
 				if err := w.desk.Apply(context.Background(), changes, nil); !errors.Is(err, broken) {
 					t.Fatal(err)
 				}
 				if len(w.toldAlerts) != 0 {
 					t.Errorf("observers were told of %d alerts", len(w.toldAlerts))
 				}
-				w.store.before, w.store.after = nil, nil
+				w.store.refuse(nil, nil)
 				w.apply(changes) // as the engine does
 				w.wantOpen("tried again", 5, 2)
 				if n := strings.Count(w.news(), "opened incident"); n != 1 {

@@ -298,11 +298,11 @@ func TestWhatIsDueIsTriedAgain(t *testing.T) {
 	inWorld(t, map[string]int{"T2": 20}, func(w *world) {
 		w.apply(opened("cpu_temp_high", "T2-0"))
 		w.news()
-		w.store.before = errors.New("the disk is full")
+		w.store.refuse(errors.New("the disk is full"), nil)
 		w.present("T2-0", fleet.PresenceOffline)
 		w.after(time.Minute)
 		w.wantNews("while nothing can be stored")
-		w.store.before = nil
+		w.store.refuse(nil, nil)
 		w.after(5 * time.Second)
 		w.wantNews("once it can", "suppressed cpu_temp_high/T2-0 "+heldBack)
 	})
