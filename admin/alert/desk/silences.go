@@ -223,3 +223,14 @@ func (d *Desk) DeleteMaintenance(ctx context.Context, id, actor string) error {
 	d.kick()
 	return err
 }
+
+// InMaintenance reports whether a maintenance window covers a kiosk at a time.
+func (d *Desk) InMaintenance(serial string, at time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.windows) == 0 {
+		return false
+	}
+	k := d.config.Fleet.Kiosk(serial)
+	return k != nil && slices.ContainsFunc(d.windows, func(w fleet.MaintenanceWindow) bool { return covers(&w, k, at) })
+}
