@@ -224,13 +224,12 @@ func (d *Desk) DeleteMaintenance(ctx context.Context, id, actor string) error {
 	return err
 }
 
-// InMaintenance reports whether a maintenance window covers a kiosk at a time.
+// InMaintenance reports whether a maintenance window covers a kiosk at a time. It waits for nobody.
 func (d *Desk) InMaintenance(serial string, at time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.windows) == 0 {
+	windows := d.covering.Load()
+	if windows == nil || len(*windows) == 0 {
 		return false
 	}
 	k := d.config.Fleet.Kiosk(serial)
-	return k != nil && slices.ContainsFunc(d.windows, func(w fleet.MaintenanceWindow) bool { return covers(&w, k, at) })
+	return k != nil && slices.ContainsFunc(*windows, func(w fleet.MaintenanceWindow) bool { return covers(&w, k, at) })
 }
