@@ -1,6 +1,10 @@
 package backtest
 
-import "kioskfleet/admin/alert/rule"
+import (
+	"slices"
+
+	"kioskfleet/admin/alert/rule"
+)
 
 // whyApproximate says in words what a replay cannot tell exactly, by what the language of rules calls it.
 var whyApproximate = map[string]string{
@@ -17,6 +21,7 @@ var whyApproximate = map[string]string{
 const (
 	seriesWords  = "Not every message of this time is there any more as it came: readings of the time series count as received when they were taken."
 	textsWords   = "Texts and states come from the log of changes: one that stopped coming counts as being what it was."
+	jumpedWords  = "location.jumped does not know from which addresses kiosks were connected: a network path is what they say of it."
 	restartWords = "The platform restarted in this time: what fell due while it was away may have been found later."
 )
 
@@ -31,6 +36,9 @@ func (w *replay) approximate(source string) []string {
 	}
 	if w.restarted {
 		out = append(out, restartWords)
+	}
+	if slices.Contains(w.rule.Derived(), "location.jumped") {
+		out = append(out, jumpedWords)
 	}
 	for _, why := range w.rule.Approximate() {
 		if words, ok := whyApproximate[why]; ok {
@@ -47,5 +55,5 @@ func looksAtTexts(c *rule.Compiled) bool {
 			return true
 		}
 	}
-	return c.LooksAtStatus()
+	return slices.Contains(c.Fields(), "status")
 }
