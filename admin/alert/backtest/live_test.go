@@ -164,16 +164,18 @@ func liveAlerts(t *testing.T, w *world, r fleet.Rule, all []happening, to time.T
 // came, it finds the alerts that live found, each with the same id, times, reason and values.
 func TestTheResultIsWhatLiveFound(t *testing.T) {
 	rules := map[string]fleet.Rule{
-		"at once":     hot(nil),
-		"for":         hot(func(r *fleet.Rule) { r.For = 17 * time.Second }),
-		"clear":       hot(func(r *fleet.Rule) { r.Clear, r.ClearFor = temp+" < 72", 11*time.Second }),
-		"no data":     hot(func(r *fleet.Rule) { r.NoData = 23 * time.Second }),
-		"rate":        hot(func(r *fleet.Rule) { r.Condition = `rate(hardware.cpu_temp, "2m") > 60` }),
-		"text":        hot(func(r *fleet.Rule) { r.Condition, r.For = printer+` == "paper_jam"`, 4*time.Second }),
-		"status":      hot(func(r *fleet.Rule) { r.Condition = `status == "blocked" or hardware.cpu_temp > 80` }),
-		"default":     hot(func(r *fleet.Rule) { r.Condition = `(hardware.cpu_temp ?? 80) > 75 and has(hardware.cpu_temp)` }),
-		"schedule":    hot(func(r *fleet.Rule) { r.Schedule = &fleet.Schedule{From: "01:10", To: "01:20"} }),
-		"offline too": hot(func(r *fleet.Rule) { r.Condition, r.For = `presence == "offline" or hardware.cpu_temp > 80`, 6*time.Second }),
+		"at once":  hot(nil),
+		"for":      hot(func(r *fleet.Rule) { r.For = 17 * time.Second }),
+		"clear":    hot(func(r *fleet.Rule) { r.Clear, r.ClearFor = temp+" < 72", 11*time.Second }),
+		"no data":  hot(func(r *fleet.Rule) { r.NoData = 23 * time.Second }),
+		"rate":     hot(func(r *fleet.Rule) { r.Condition = `rate(hardware.cpu_temp, "2m") > 60` }),
+		"text":     hot(func(r *fleet.Rule) { r.Condition, r.For = printer+` == "paper_jam"`, 4*time.Second }),
+		"status":   hot(func(r *fleet.Rule) { r.Condition = `status == "blocked" or hardware.cpu_temp > 80` }),
+		"default":  hot(func(r *fleet.Rule) { r.Condition = `(hardware.cpu_temp ?? 80) > 75 and has(hardware.cpu_temp)` }),
+		"schedule": hot(func(r *fleet.Rule) { r.Schedule = &fleet.Schedule{From: "01:10", To: "01:20"} }),
+		"offline too": hot(func(r *fleet.Rule) {
+			r.Condition, r.For = `presence == "offline" or hardware.cpu_temp > 80`, 6*time.Second
+		}),
 	}
 	for name, r := range rules {
 		found := 0
