@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -140,6 +143,25 @@ func (s *surroundings) Registered(kind fleet.IncidentKind, name string) int {
 		}
 	}
 	return n
+}
+
+// followHangups reads the rules of files again at each SIGHUP.
+func (a *App) followHangups(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+			if err := a.alerts.rules.Reload(); err != nil {
+				a.log.Error("alert rules not read again, those of before stay", "error", err)
+				continue
+			}
+			a.log.Info("alert rules read again")
+		}
+	}
 }
 
 // platformEvery is how often the platform looks at itself.

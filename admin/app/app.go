@@ -313,6 +313,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.alerts.desk.Run(work) })
 	group.Go(func() error { return a.alerts.notifier.Run(ctx) })
 	group.Go(func() error { return a.runPlatform(ctx) })
+	group.Go(func() error { return a.followHangups(ctx) })
 	group.Go(func() error {
 		defer stopWork()
 		return a.ingest.Run(intake)
