@@ -34,9 +34,9 @@ var (
 
 // alertRun is how long it took from the publishing of a reading to the alert on the live stream.
 type alertRun struct {
-	Kiosks  int             `json:"kiosks"`
-	Offered float64         `json:"offered_per_second"`
-	Probes  int             `json:"probes"`
+	Kiosks  int               `json:"kiosks"`
+	Offered float64           `json:"offered_per_second"`
+	Probes  int               `json:"probes"`
 	Latency durations.Summary `json:"publish_to_stream"`
 }
 
