@@ -12,7 +12,8 @@ import (
 // Apply takes over what the alert engine found out, together with the states that it will go on from: all of it, or
 // nothing and an error. Changes that were applied before change nothing, so after an error, or a crash, the engine
 // may send the same again. An alert that somebody resolved by hand stays resolved: the engine still holds it to be
-// open, so it opens another only after the condition was clear once.
+// open, so it opens another only after the condition was clear once. What Apply is given is kept: nobody may change
+// it afterwards.
 func (d *Desk) Apply(ctx context.Context, changes []fleet.AlertChange, states []fleet.AlertEngineState) error {
 	err := d.change(ctx, func(r *draft) error {
 		known, err := d.known(ctx, changes)
@@ -41,7 +42,9 @@ func (d *Desk) Apply(ctx context.Context, changes []fleet.AlertChange, states []
 		d.replan = d.replan || slices.ContainsFunc(d.windows, func(w fleet.MaintenanceWindow) bool { return w.Schedule != nil })
 		return nil
 	})
-	d.kick()
+	if err == nil {
+		d.kick()
+	}
 	return err
 }
 
@@ -81,6 +84,9 @@ func (r *draft) opens(c *fleet.AlertChange) {
 	a.AcknowledgedAt, a.AcknowledgedBy, a.Assignee, a.SnoozedUntil, a.IncidentID, a.Suppressed = nil, "", "", nil, "", ""
 	r.touch(&a)
 	r.tellAt(c.At, &a, fleet.AlertEventOpened, "", "%s", a.Reason)
+	if a.Flapping {
+		r.tellAt(c.At, &a, fleet.AlertEventFlapping, "", "%s", flappingText)
+	}
 }
 
 // openOf returns the open alert of a kiosk and a rule, empty when there is none.
@@ -132,13 +138,15 @@ func (r *draft) rephrases(c *fleet.AlertChange) {
 	r.tellAt(c.At, a, fleet.AlertEventReason, "", "%s", text)
 }
 
+const flappingText = "it came and went so often that it is held open"
+
 func (r *draft) flaps(c *fleet.AlertChange) {
 	if a := r.look(c.Alert.ID); a == nil || !a.Open() || a.Flapping == c.Alert.Flapping {
 		return
 	}
 	a := r.alert(c.Alert.ID)
 	a.Flapping = c.Alert.Flapping
-	text := "it came and went so often that it is held open"
+	text := flappingText
 	if !a.Flapping {
 		text = "it no longer comes and goes"
 	}

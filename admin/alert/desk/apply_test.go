@@ -118,14 +118,14 @@ func TestAFailedTransactionChangesNothing(t *testing.T) {
 				w.news()
 				w.toldAlerts, w.toldIncidents = nil, nil
 				changes := append(opened("offline", serials("Gate", 3)...), ended("offline", "T2-0")...)
-				w.store.before, w.store.after = tt.before, tt.after
+				w.store.refuse(tt.before, tt.after)
 				if err := w.desk.Apply(context.Background(), changes, nil); !errors.Is(err, broken) {
 					t.Fatal(err)
 				}
 				if len(w.toldAlerts) != 0 {
 					t.Errorf("observers were told of %d alerts", len(w.toldAlerts))
 				}
-				w.store.before, w.store.after = nil, nil
+				w.store.refuse(nil, nil)
 				w.apply(changes) // as the engine does
 				w.wantOpen("tried again", 5, 2)
 				if n := strings.Count(w.news(), "opened incident"); n != 1 {
@@ -147,6 +147,28 @@ func TestTheEngineBeginsAnew(t *testing.T) {
 		w.apply([]fleet.AlertChange{change(fleet.AlertEventOpened, again)})
 		w.wantNews("another alert of the same rule and kiosk", "resolved offline/T2-0 it is over", "opened offline/T2-0/later offline holds")
 		w.wantOpen("then", 1, 0)
+	})
+}
+
+func TestFlapping(t *testing.T) {
+	const held = "it came and went so often that it is held open"
+	inWorld(t, map[string]int{"T2": 9}, func(w *world) {
+		a := alertOf("latency_high", "T2-0")
+		a.Flapping = true
+		w.apply([]fleet.AlertChange{change(fleet.AlertEventOpened, a), change(fleet.AlertEventFlapping, a)})
+		w.wantNews("it opens held open", "opened latency_high/T2-0 latency_high holds", "flapping latency_high/T2-0 "+held)
+		b := alertOf("latency_high", "T2-1")
+		w.apply([]fleet.AlertChange{change(fleet.AlertEventOpened, b)})
+		b.Flapping = true
+		w.apply([]fleet.AlertChange{change(fleet.AlertEventFlapping, b)})
+		w.wantNews("it is held open later", "opened latency_high/T2-1 latency_high holds", "flapping latency_high/T2-1 "+held)
+		if !w.alert(a.ID).Flapping || !w.alert(b.ID).Flapping {
+			t.Error("the alerts do not say so")
+		}
+		w.apply(ended("latency_high", "T2-0"))
+		if w.alert(a.ID).Flapping {
+			t.Error("it is resolved and still held open")
+		}
 	})
 }
 

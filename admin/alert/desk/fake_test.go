@@ -52,14 +52,24 @@ func (k *kiosks) Registered(kind fleet.IncidentKind, name string) (n int) {
 // failing is a store that refuses, or that stores and then says that it did not.
 type failing struct {
 	*store.Store
+	mu            sync.Mutex
 	before, after error
 }
 
+func (f *failing) refuse(before, after error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before, f.after = before, after
+}
+
 func (f *failing) SaveAlerts(ctx context.Context, b fleet.AlertBatch) error {
-	if f.before != nil {
-		return f.before
+	f.mu.Lock()
+	before, after := f.before, f.after
+	f.mu.Unlock()
+	if before != nil {
+		return before
 	}
-	return errors.Join(f.Store.SaveAlerts(ctx, b), f.after)
+	return errors.Join(f.Store.SaveAlerts(ctx, b), after)
 }
 
 // world is a desk over a real database, at the time of a synctest bubble.

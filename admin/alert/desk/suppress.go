@@ -23,9 +23,13 @@ func compileSilence(s fleet.Silence) (silence, error) {
 // suppression returns why nobody needs to hear of an open alert now, empty when somebody does. Maintenance comes
 // first: a kiosk that is worked on is gone now and then. What a silence says, it says of every alert.
 func (r *draft) suppression(a *fleet.Alert) string {
+	kiosk := r.d.config.Fleet.Kiosk(a.Serial)
+	if a.Serial != "" && kiosk == nil {
+		return a.Suppressed // it was just removed, and the engine is about to end its alerts
+	}
 	if a.Serial != "" && !a.Security {
 		live := r.d.config.Fleet.Live(a.Serial)
-		if r.inMaintenance(a.Serial, live) {
+		if r.inMaintenance(kiosk, live) {
 			return fleet.SuppressedMaintenance
 		}
 		if !a.AboutPresence && r.gone(a, live) {
@@ -42,17 +46,13 @@ func (r *draft) suppression(a *fleet.Alert) string {
 
 // inMaintenance reports whether the kiosk says that it is worked on, or said so before it was switched off, or a
 // maintenance window covers it.
-func (r *draft) inMaintenance(serial string, live *fleet.Live) bool {
+func (r *draft) inMaintenance(kiosk *fleet.Kiosk, live *fleet.Live) bool {
 	if live != nil && live.ReportedState() == protocol.StateMaintenance {
 		return true
 	}
-	if len(r.windows) == 0 {
-		return false
-	}
-	k := r.d.config.Fleet.Kiosk(serial)
 	for i := range r.windows {
-		if w := &r.windows[i]; k != nil && within(r.at, w.From, w.Until) && matcher.Covers(&w.Scope, k) {
-			if holds, _ := matcher.Scheduled(w.Schedule, r.at, matcher.Zone(k)); holds {
+		if w := &r.windows[i]; within(r.at, w.From, w.Until) && matcher.Covers(&w.Scope, kiosk) {
+			if holds, _ := matcher.Scheduled(w.Schedule, r.at, matcher.Zone(kiosk)); holds {
 				return true
 			}
 		}
@@ -63,17 +63,15 @@ func (r *draft) inMaintenance(serial string, live *fleet.Live) bool {
 func within(at, from, until time.Time) bool { return !at.Before(from) && at.Before(until) }
 
 // gone reports whether the alert follows from its kiosk not being there. When it is back, its alerts wait a little
-// longer: a first value may close them. While the platform itself has just started, nothing is known of a kiosk
-// that has not come back yet, and everything stays as it was.
+// longer: a first value may close them. While nothing is known of a kiosk, because the platform itself has just
+// started, everything stays as it was.
 func (r *draft) gone(a *fleet.Alert, live *fleet.Live) bool {
 	already := a.Suppressed == fleet.SuppressedOffline
 	switch {
-	case live == nil:
-		return false
+	case live == nil || live.Presence != fleet.PresenceOnline && live.PresenceReason == fleet.ReasonAdminRestart:
+		return already
 	case live.Presence == fleet.PresenceOnline:
 		return already && r.at.Before(live.PresenceSince.Add(r.d.config.Grace))
-	case live.PresenceReason == fleet.ReasonAdminRestart:
-		return already
 	}
 	return true
 }

@@ -68,6 +68,24 @@ func TestAbsenceThatTellsNothing(t *testing.T) {
 	}
 }
 
+func TestAKioskThatIsRemovedReleasesNothing(t *testing.T) {
+	inWorld(t, map[string]int{"T2": 2}, func(w *world) {
+		w.present("T2-0", fleet.PresenceOffline)
+		w.reports("T2-1", protocol.StateMaintenance)
+		w.apply(opened("cpu_temp_high", "T2-0", "T2-1"))
+		w.news()
+		for _, serial := range serials("T2", 2) {
+			w.fleet.mu.Lock()
+			delete(w.fleet.kiosks, serial)
+			delete(w.fleet.live, serial)
+			w.fleet.mu.Unlock()
+			w.desk.Changed(serial)
+		}
+		w.after(time.Minute)
+		w.wantNews("removed")
+	})
+}
+
 func TestHeldBackOverARestart(t *testing.T) {
 	inWorld(t, map[string]int{"T2": 5}, func(w *world) {
 		w.present("T2-0", fleet.PresenceOffline)
@@ -280,11 +298,11 @@ func TestWhatIsDueIsTriedAgain(t *testing.T) {
 	inWorld(t, map[string]int{"T2": 20}, func(w *world) {
 		w.apply(opened("cpu_temp_high", "T2-0"))
 		w.news()
-		w.store.before = errors.New("the disk is full")
+		w.store.refuse(errors.New("the disk is full"), nil)
 		w.present("T2-0", fleet.PresenceOffline)
 		w.after(time.Minute)
 		w.wantNews("while nothing can be stored")
-		w.store.before = nil
+		w.store.refuse(nil, nil)
 		w.after(5 * time.Second)
 		w.wantNews("once it can", "suppressed cpu_temp_high/T2-0 "+heldBack)
 	})
