@@ -20,6 +20,7 @@ import (
 
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/auth"
+	"kioskfleet/admin/availability"
 	"kioskfleet/admin/command"
 	"kioskfleet/admin/ingest"
 	"kioskfleet/admin/ingest/journal"
@@ -29,6 +30,7 @@ import (
 	"kioskfleet/admin/telemetry"
 	"kioskfleet/admin/telemetry/rollup"
 	"kioskfleet/admin/web"
+	"kioskfleet/broker/server"
 	"kioskfleet/internal/daemon"
 	"kioskfleet/internal/pki"
 )
@@ -44,16 +46,18 @@ type App struct {
 	registry *registry.Registry
 	tracker  *presence.Tracker
 	outflow  *presence.Outflow
-	ladder   *command.Ladder
-	ingest   *ingest.Ingest
-	series   *telemetry.Lazy
-	rollups  *rollup.Store // around series
-	hub      *api.Hub
-	link     link
-	listener net.Listener
-	server   *http.Server
-	debug    *daemon.Profiler // nil: none
-	store    *store.Store
+	// availability is how long kiosks could serve.
+	availability *availability.Book
+	ladder       *command.Ladder
+	ingest       *ingest.Ingest
+	series       *telemetry.Lazy
+	rollups      *rollup.Store // around series
+	hub          *api.Hub
+	link         link
+	listener     net.Listener
+	server       *http.Server
+	debug        *daemon.Profiler // nil: none
+	store        *store.Store
 
 	closers []closer
 }
@@ -104,6 +108,13 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	a.tracker = presence.New(now)
+	verdicts, err := cfg.verdicts()
+	if err != nil {
+		return nil, err
+	}
+	if verdicts != nil {
+		a.tracker.UseVerdicts(verdicts, a.registry.ModelOf)
+	}
 	a.tracker.Observe(tellHub(a.hub))
 	// The broker is opened below; what publishes reaches it through the link.
 	publisher := publisherFunc(func(ctx context.Context, topic string, qos byte, retain bool, payload []byte) error {
@@ -116,6 +127,9 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.tracker.Restore(states)
 	a.outflow.PublishAll()
+	if a.availability, err = openAvailability(ctx, cfg, a.store, a.registry, a.tracker, nil, metrics, log); err != nil {
+		return nil, err
+	}
 
 	if a.ladder, err = command.New(ctx, a.store, publisher, a.tracker, now, log); err != nil {
 		return nil, err
@@ -148,7 +162,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}); err != nil {
 		return nil, err
 	}
-	if err := a.openLink(authority, internal, metrics); err != nil {
+	if err := a.openLink(authority, internal, integrators(cfg, users), metrics); err != nil {
 		return nil, err
 	}
 	a.registry.Observe(a.followRegistry)
@@ -184,14 +198,14 @@ func (f publisherFunc) Publish(ctx context.Context, topic string, qos byte, reta
 	return f(ctx, topic, qos, retain, payload)
 }
 
-func (a *App) openLink(authority *pki.Authority, certificate func() (*tls.Certificate, error), metrics prometheus.Registerer) error {
+func (a *App) openLink(authority *pki.Authority, certificate func() (*tls.Certificate, error), readers *server.Integrators, metrics prometheus.Registerer) error {
 	in := func() *ingest.Ingest { return a.ingest }
 	if a.cfg.Broker.Mode == BrokerExternal {
 		l, err := newOuterBroker(a.cfg, authority, a.registry, in, time.Now(), a.log)
 		a.link = l
 		return err
 	}
-	l, err := newInnerBroker(a.cfg, certificate, authority.Pool(), a.registry, in, metrics, a.log)
+	l, err := newInnerBroker(a.cfg, certificate, authority.Pool(), a.registry, in, readers, metrics, a.log)
 	if err != nil {
 		return err
 	}
@@ -291,6 +305,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.registry.Run(ctx) })
 	group.Go(func() error { return a.ladder.Run(ctx) })
 	group.Go(func() error { return a.outflow.Run(work) })
+	group.Go(func() error { return a.availability.Run(work) })
 	group.Go(func() error {
 		defer stopWork()
 		return a.ingest.Run(intake)
@@ -316,6 +331,9 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	running := []any{"page", a.URL(), "brokers", a.brokers(), "data", a.cfg.DataDir}
+	if addr := a.IntegratorsAddr(); addr != "" {
+		running = append(running, "integrators", addr)
+	}
 	if a.debug != nil {
 		group.Go(a.debug.Serve)
 		context.AfterFunc(ctx, func() { _ = a.debug.Close() })
@@ -324,6 +342,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.Info("kiosk fleet admin is running", running...)
 	err := group.Wait()
 	a.outflow.Finish(context.WithoutCancel(ctx))
+	a.availability.Finish(context.WithoutCancel(ctx))
 	return err
 }
 

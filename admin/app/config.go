@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"kioskfleet/admin/presence"
 	"kioskfleet/internal/config"
 	"kioskfleet/internal/daemon"
 )
@@ -46,6 +48,9 @@ type Config struct {
 		Kiosks struct {
 			Addr string `key:"addr" usage:"address of the kiosks' MQTT listener (mTLS)"`
 		} `key:"kiosks"`
+		Integrators struct {
+			Addr string `key:"addr" usage:"address of the integrators' MQTT listener (TLS and API token), empty: none"`
+		} `key:"integrators"`
 		URL       string   `key:"url" usage:"mqtts://host:port of the external broker"`
 		Advertise []string `key:"advertise" usage:"broker addresses told to kiosks; default from hosts and the listener's port"`
 	} `key:"broker"`
@@ -79,6 +84,10 @@ type Config struct {
 		Concurrent int           `key:"concurrent" usage:"PromQL queries that run at once, 0: one for each processor"`
 	} `key:"prometheus"`
 
+	Verdicts struct {
+		File string `key:"file" usage:"table of what kiosk models need to serve; empty: the standard one"`
+	} `key:"verdicts"`
+
 	Admin struct {
 		Password string `key:"password" usage:"password of the user admin at the first start"`
 	} `key:"admin"`
@@ -95,7 +104,7 @@ type Config struct {
 func DefaultConfig() *Config {
 	c := &Config{DataDir: "data", Hosts: []string{"localhost", "127.0.0.1", "::1"}, Log: daemon.DefaultLog()}
 	c.HTTP.Addr, c.HTTP.TLS = "127.0.0.1:8080", TLSOff
-	c.Broker.Mode, c.Broker.Kiosks.Addr = BrokerEmbedded, ":8883"
+	c.Broker.Mode, c.Broker.Kiosks.Addr, c.Broker.Integrators.Addr = BrokerEmbedded, ":8883", ":8884"
 	c.Journal.MaxSize, c.Journal.MinFree, c.Journal.Keep = 10<<30, 256<<20, 3*time.Hour
 	c.Telemetry.Backend = BackendEmbedded
 	c.Telemetry.Retention = 30 * 24 * time.Hour
@@ -149,6 +158,11 @@ func (c *Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Broker.Kiosks.Addr); err != nil {
 		fault("broker.kiosks.addr", "%q is not host:port", c.Broker.Kiosks.Addr)
 	}
+	if addr := c.Broker.Integrators.Addr; addr != "" {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			fault("broker.integrators.addr", "%q is neither host:port nor empty", addr)
+		}
+	}
 	if c.Broker.Mode == BrokerExternal && !strings.HasPrefix(c.Broker.URL, "mqtts://") {
 		fault("broker.url", "%q is not mqtts://host:port, which broker.mode external needs", c.Broker.URL)
 	}
@@ -180,6 +194,9 @@ func (c *Config) Validate() error {
 	if c.Prometheus.Concurrent < 0 {
 		fault("prometheus.concurrent", "must not be negative")
 	}
+	if _, err := c.verdicts(); err != nil {
+		faults = append(faults, err)
+	}
 	if c.PKI.KioskValidity < time.Hour {
 		fault("pki.kiosk_validity", "must be at least 1h")
 	}
@@ -190,6 +207,22 @@ func (c *Config) Validate() error {
 		fault("admin.password", "must have at least 10 characters")
 	}
 	return errors.Join(faults...)
+}
+
+// verdicts reads the table of what kiosks need to serve, nil for the standard one.
+func (c *Config) verdicts() (*presence.Verdicts, error) {
+	if c.Verdicts.File == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.Verdicts.File)
+	if err != nil {
+		return nil, fmt.Errorf("verdicts.file: %w", err)
+	}
+	v, err := presence.ParseVerdicts(text)
+	if err != nil {
+		return nil, fmt.Errorf("verdicts.file %s: %w", c.Verdicts.File, err)
+	}
+	return v, nil
 }
 
 func loopback(host string) bool {

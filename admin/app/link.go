@@ -46,11 +46,14 @@ type innerBroker struct {
 	log    *slog.Logger
 }
 
-func newInnerBroker(cfg *Config, certificate func() (*tls.Certificate, error), roots *x509.CertPool, reg *registry.Registry, in func() *ingest.Ingest, metrics prometheus.Registerer, log *slog.Logger) (*innerBroker, error) {
+func newInnerBroker(cfg *Config, certificate func() (*tls.Certificate, error), roots *x509.CertPool, reg *registry.Registry, in func() *ingest.Ingest, readers *server.Integrators, metrics prometheus.Registerer, log *slog.Logger) (*innerBroker, error) {
 	s, err := server.New(server.Config{
 		Addr: cfg.Broker.Kiosks.Addr, Certificate: certificate, Roots: roots,
-		Admissions: reg, Sink: &sink{in}, Log: log, Metrics: metrics,
+		Admissions: reg, Sink: &sink{in}, Log: log, Metrics: metrics, Integrators: readers,
 	})
+	if errors.Is(err, server.ErrIntegratorsAddr) {
+		return nil, fmt.Errorf("broker.integrators.addr %s: %w", cfg.Broker.Integrators.Addr, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("broker.kiosks.addr %s: %w", cfg.Broker.Kiosks.Addr, err)
 	}

@@ -85,12 +85,14 @@ func tellHub(hub *api.Hub) presence.Observer {
 func (a *App) followRegistry(serial string, k *fleet.Kiosk) {
 	if k == nil {
 		a.tracker.Forget(serial)
+		a.availability.Registered(serial, nil)
 		a.ladder.Forget(serial)
 		a.hub.Removed(serial)
 		a.link.forget(serial)
 		return
 	}
 	a.tracker.SetRevoked(serial, k.RevokedAt != nil)
+	a.availability.Registered(serial, k)
 	a.link.admit(k)
 	a.hub.Kiosk(serial)
 }

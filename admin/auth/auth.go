@@ -190,6 +190,23 @@ func (a *Auth) ByToken(ctx context.Context, text string) (fleet.Principal, error
 	return fleet.Principal{Name: tokenActor + t.Name, Role: t.Scope.Role(), Token: true}, nil
 }
 
+// LoginByToken is ByToken for a client that logs in with an API token as its password: too many wrong ones from
+// one address are a *TooManyError.
+func (a *Auth) LoginByToken(ctx context.Context, text, remote string) (fleet.Principal, error) {
+	keys := []string{"remote:" + remote}
+	if wait := a.throttle.wait(a.now(), keys); wait > 0 {
+		return fleet.Principal{}, &TooManyError{After: wait}
+	}
+	p, err := a.ByToken(ctx, text)
+	switch {
+	case errors.Is(err, fleet.ErrUnauthorized):
+		a.throttle.failed(a.now(), keys)
+	case err == nil:
+		a.throttle.succeeded(keys)
+	}
+	return p, err
+}
+
 func (a *Auth) dueForTouch(id string, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -446,6 +446,30 @@ func TestUsersAreChecked(t *testing.T) {
 	}
 }
 
+func TestGuessingTokensIsSlowedDownByAddress(t *testing.T) {
+	g := newGate(t)
+	ctx := t.Context()
+	_, text, err := g.CreateAPIToken(ctx, "dashboard", fleet.ScopeRead, 0, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range freeAttempts {
+		if _, err := g.LoginByToken(ctx, text+"x", "r"); !errors.Is(err, fleet.ErrUnauthorized) {
+			t.Fatal(err)
+		}
+	}
+	var tooMany *TooManyError
+	if _, err := g.LoginByToken(ctx, text, "r"); !errors.As(err, &tooMany) || tooMany.After != firstDelay {
+		t.Errorf("the right token after too many wrong ones: %v", err)
+	}
+	if _, err := g.LoginByToken(ctx, text, "another"); err != nil {
+		t.Errorf("from another address: %v", err)
+	}
+	if _, err := g.ByToken(ctx, text); err != nil {
+		t.Errorf("a look at a token that is in use: %v", err)
+	}
+}
+
 func TestAPITokens(t *testing.T) {
 	g := newGate(t)
 	ctx := t.Context()

@@ -39,3 +39,28 @@ type AvailabilityQuery struct {
 	Period string         // day, week or month: a row for each; empty: one for all
 	Zone   *time.Location // of days, weeks and months; nil: UTC
 }
+
+// AvailabilityWeek is the packed record of how long a kiosk, while it was at a site, spent in each verdict in one
+// week.
+type AvailabilityWeek struct {
+	Week         int64 // of seven days since 1970-01-01 in UTC
+	Serial, Site string
+	Data         []byte
+}
+
+// AvailabilityState is what a kiosk's time counts as since when, until it changes.
+type AvailabilityState struct {
+	Serial, Site string
+	Kind         string // a verdict or maintenance
+	Since        time.Time
+	// Doubt is from when on it is not known whether that is still so, as the platform was down; zero: no doubt.
+	Doubt time.Time
+}
+
+// AvailabilityChange is what is to be kept of availability; all of it or nothing.
+type AvailabilityChange struct {
+	Weeks  []AvailabilityWeek // in the place of those that were there
+	Ended  []string           // kiosks that count no more
+	States []AvailabilityState
+	Alive  time.Time // up to then everything is known; zero: no news
+}

@@ -15,6 +15,7 @@ var (
 	ErrUnauthorized  = errors.New("not logged in")
 	ErrForbidden     = errors.New("not allowed")
 	ErrUnavailable   = errors.New("not available yet")
+	ErrConflict      = errors.New("changed meanwhile")
 	ErrNotRegistered = errors.New("kiosk is not registered")
 	ErrRevoked       = errors.New("kiosk is revoked")
 	ErrTokenInvalid  = errors.New("enrolment token is not valid")

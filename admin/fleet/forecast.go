@@ -34,3 +34,11 @@ type Visit struct {
 	Due   time.Time // of the most urgent item
 	Items []VisitItem
 }
+
+// DerivedState is what is kept of a kiosk's derived values over a restart: with the place in the journal up to which
+// it was brought, so that nothing before it is worked on twice.
+type DerivedState struct {
+	Serial string
+	Source Source
+	Data   []byte
+}

@@ -101,6 +101,7 @@ type Live struct {
 	LastReading    *Reading      // newest by device time
 	Skew           time.Duration // kiosk's clock minus ours, at its last fresh reading
 	Interval       time.Duration // observed reporting interval
+	Remote         string        // address that its latest connection came from, without the port; empty behind an external broker
 	Revision       uint64        // grows with each change of this kiosk
 }
 

@@ -4,6 +4,7 @@
 package presence
 
 import (
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -21,14 +22,12 @@ const (
 	maxInterval     = time.Hour
 	// tickEvery is how often silence is looked for.
 	tickEvery = time.Second
-	// skewFreshness bounds the age of a reading from which a clock skew is taken: an older one was
-	// backfilled, and says nothing of the clock, unless readings come at the pace at which they are taken.
-	skewFreshness = 30 * time.Second
 )
 
 // Change is one change of a kiosk. Old is nil for a kiosk that was not known.
 type Change struct {
 	Old, New *fleet.Live
+	At       time.Time     // when, by our clock; in the past for what is replayed
 	Events   []fleet.Event // what became different, none if only values did
 	Reading  bool          // New.LastReading is new
 }
@@ -51,6 +50,8 @@ type Tracker struct {
 	now       func() time.Time
 	observers []Observer
 	touched   func(serial string) // what is kept of a kiosk changed; observers may not be told
+	verdicts  *Verdicts
+	modelOf   func(serial string) string // nil: what kiosks announce counts
 
 	mu     sync.RWMutex
 	kiosks map[string]*entry
@@ -70,11 +71,13 @@ type entry struct {
 	// before is the state that an earlier run saved of a kiosk that was there. When it comes back as it
 	// was, its verdict and reasons stand since then, not since our restart.
 	before *fleet.Live
+	needs  *needs // of its model, nil until it is judged
+	model  string
 }
 
-// New returns a Tracker that knows nobody.
+// New returns a Tracker that knows nobody and judges by the standard table.
 func New(now func() time.Time) *Tracker {
-	return &Tracker{now: now, kiosks: map[string]*entry{}}
+	return &Tracker{now: now, kiosks: map[string]*entry{}, verdicts: standard()}
 }
 
 // Observe adds an observer; call it before anything else.
@@ -131,7 +134,7 @@ func (t *Tracker) Get(serial string) *fleet.Live {
 
 func unseen(serial string) *fleet.Live {
 	l := &fleet.Live{Serial: serial, Presence: fleet.PresenceNever, PresenceReason: fleet.ReasonNeverSeen, Status: fleet.StatusUnknown}
-	l.Verdict, l.Reasons = judge(l, nil, time.Time{})
+	l.Verdict, l.Reasons = new(needs).judge(l, nil, time.Time{})
 	return l
 }
 
@@ -181,6 +184,12 @@ func (t *Tracker) Connection(ev fleet.ConnectionEvent) {
 	if ev.Connected {
 		e.connections[ev.ConnectionID] = struct{}{}
 		e.revoked = false
+		if host := hostOf(ev.Remote); host != e.live.Remote {
+			// Nothing to tell: what follows, an announcement or a reading, carries it along.
+			l := *e.live
+			l.Remote = host
+			e.live = &l
+		}
 		return
 	}
 	delete(e.connections, ev.ConnectionID)
@@ -197,6 +206,14 @@ func (t *Tracker) Connection(ev fleet.ConnectionEvent) {
 		reason = fleet.ReasonCleanDisconnect
 	}
 	t.offline(e, reason, ev.At)
+}
+
+// hostOf returns an address without its port.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
 }
 
 // Joined takes a kiosk's announcement of itself.
@@ -267,7 +284,7 @@ func (t *Tracker) Reading(r *fleet.Reading) {
 	at := r.ReceivedAt
 	newest := !r.OnlyReports() && (e.live.LastReading == nil || r.Time.After(e.live.LastReading.Time))
 	age := at.Sub(r.Time)
-	fresh := newest && (age < skewFreshness || paced(e.live.LastReading, r))
+	fresh := newest && fleet.CountsAsLive(e.live.LastReading, r)
 	// What was sent before a goodbye may be worked on after it.
 	back := r.Session == "" || r.Session != e.ended || len(e.connections) > 0
 	if !newest && e.live.Presence == fleet.PresenceOnline {
@@ -295,16 +312,6 @@ func (t *Tracker) Reading(r *fleet.Reading) {
 			setPresence(l, fleet.PresenceOnline, fleet.ReasonReporting, at)
 		}
 	}, events...)
-}
-
-// paced reports whether a reading came as long after the one before as it was taken after it. Then both
-// are live, however wrong the kiosk's clock is: what is backfilled comes all at once.
-func paced(before, r *fleet.Reading) bool {
-	if before == nil {
-		return false
-	}
-	taken, came := r.Time.Sub(before.Time), r.ReceivedAt.Sub(before.ReceivedAt)
-	return came > taken*4/5 && came < taken*5/4
 }
 
 // interval follows how often a kiosk reports, by our clock: a moving average that jumps when the
@@ -400,7 +407,7 @@ func (t *Tracker) updateReading(e *entry, at time.Time, reading bool, f func(*fl
 	l := *old
 	f(&l)
 	l.Status = status(&l)
-	l.Verdict, l.Reasons = judge(&l, old.Reasons, at)
+	l.Verdict, l.Reasons = t.needsOf(e, l.Model).judge(&l, old.Reasons, at)
 	if l.Verdict != old.Verdict || l.VerdictSince.IsZero() {
 		l.VerdictSince = at
 	}
@@ -412,7 +419,7 @@ func (t *Tracker) updateReading(e *entry, at time.Time, reading bool, f func(*fl
 		events[i].Serial, events[i].At = l.Serial, at
 	}
 	for _, o := range t.observers {
-		o(Change{Old: old, New: &l, Events: events, Reading: reading})
+		o(Change{Old: old, New: &l, At: at, Events: events, Reading: reading})
 	}
 }
 
@@ -424,6 +431,7 @@ func (e *entry) resume(l *fleet.Live) {
 	if l.Verdict == e.before.Verdict {
 		l.VerdictSince = e.before.VerdictSince
 	}
+	l.Reasons = slices.Clone(l.Reasons) // the state before may share them
 	for i, r := range l.Reasons {
 		for _, was := range e.before.Reasons {
 			if was.Code == r.Code && was.Value == r.Value {

@@ -667,3 +667,25 @@ func TestNotable(t *testing.T) {
 		})
 	}
 }
+
+func TestTheAddressOfTheLatestConnectionIsKept(t *testing.T) {
+	for _, tt := range []struct{ remote, want string }{
+		{"192.0.2.7:50123", "192.0.2.7"},
+		{"[2001:db8::1]:50123", "2001:db8::1"},
+		{"", ""},
+	} {
+		w := newWatch(t)
+		w.Connection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "a", Connected: true, Remote: "198.51.100.1:9", At: w.now})
+		w.Connection(fleet.ConnectionEvent{Serial: "K-1", ConnectionID: "b", Connected: true, Remote: tt.remote, At: w.now})
+		if got := w.live().Remote; got != tt.want {
+			t.Errorf("connected from %q: address %q, want %q", tt.remote, got, tt.want)
+		}
+		saved := w.states(map[string]struct{}{"K-1": {}})
+		again := newWatch(t)
+		again.Restore(saved)
+		again.Started(again.now)
+		if got := again.live().Remote; got != tt.want {
+			t.Errorf("after a restart: address %q, want %q", got, tt.want)
+		}
+	}
+}

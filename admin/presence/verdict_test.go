@@ -22,6 +22,18 @@ func kioskWith(state protocol.State, texts ...string) *fleet.Live {
 	return &fleet.Live{Presence: fleet.PresenceOnline, Session: "s", LastReading: r}
 }
 
+// Metrics of the standard table.
+const (
+	metricPrinter = "peripherals.printer_status"
+	metricCash    = "peripherals.cash_acceptor"
+	metricCard    = "peripherals.card_reader"
+)
+
+// judge judges by the standard table.
+func judge(l *fleet.Live, previous []fleet.VerdictReason, at time.Time) (fleet.Verdict, []fleet.VerdictReason) {
+	return standard().needsOf("").judge(l, previous, at)
+}
+
 func codes(reasons []fleet.VerdictReason) string {
 	var out []string
 	for _, r := range reasons {

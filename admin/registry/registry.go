@@ -201,6 +201,14 @@ func (r *Registry) SiteOf(serial string) string {
 	return ""
 }
 
+// ModelOf returns a kiosk's model, empty when unknown.
+func (r *Registry) ModelOf(serial string) string {
+	if k, err := r.Get(serial); err == nil {
+		return k.Model
+	}
+	return ""
+}
+
 // Admit reports whether the holder of a certificate may connect: fleet.ErrNotRegistered or
 // fleet.ErrRevoked if not.
 func (r *Registry) Admit(id pki.Identity) error {

@@ -115,8 +115,8 @@ func updateKiosk(ctx context.Context, tx *sql.Tx, k fleet.Kiosk) error {
 	return err
 }
 
-// DeleteKiosk removes a kiosk, its live state and its counts of refusals. Its commands and events stay as
-// history, and so do its dead letters: they may be why it was deleted.
+// DeleteKiosk removes a kiosk, its live state, what was learnt of it and its counts of refusals. Its commands and
+// events stay as history, and so do its dead letters: they may be why it was deleted.
 func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.Time) error {
 	return s.change(ctx, "delete kiosk "+serial, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO retired_kiosks (serial, generation) SELECT serial, generation + 1 FROM kiosks WHERE serial = $1
@@ -126,7 +126,7 @@ func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.
 		if err := touched(tx.ExecContext(ctx, `DELETE FROM kiosks WHERE serial = $1`, serial)); err != nil {
 			return err
 		}
-		for _, table := range []string{"kiosk_live", "refusals"} {
+		for _, table := range []string{"kiosk_live", "kiosk_derived", "refusals"} {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE serial = $1`, serial); err != nil {
 				return err
 			}

@@ -20,14 +20,15 @@ const maxConnections = 4
 // the answers of several hooks, so there must never be a second one.
 type hook struct {
 	mqtt.HookBase
-	server *Server
+	server  *Server
+	readers readers // the integrators
 
 	mu      sync.RWMutex
 	clients map[string]map[*mqtt.Client]struct{} // by serial; "" is the platform
 }
 
 func newHook(s *Server) *hook {
-	return &hook{server: s, clients: map[string]map[*mqtt.Client]struct{}{}}
+	return &hook{server: s, clients: map[string]map[*mqtt.Client]struct{}{}, readers: readers{m: map[*mqtt.Client]*reader{}}}
 }
 
 // ID implements mqtt.Hook.
@@ -39,6 +40,8 @@ func (h *hook) Provides(b byte) bool {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablished,
 		mqtt.OnDisconnect, mqtt.OnPublish, mqtt.OnWillSent, mqtt.OnPublishDropped:
 		return true
+	case mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPacketEncode:
+		return h.server.cfg.Integrators != nil
 	}
 	return false
 }
@@ -46,6 +49,9 @@ func (h *hook) Provides(b byte) bool {
 // OnConnect decides whether the client may join, and gives its session a name that no other kiosk
 // can take: the serial, or serial/client-id where the client chose another id.
 func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	if r, ok := cl.Net.Conn.(*reader); ok {
+		return h.connectReader(cl, r, pk)
+	}
 	c, ok := cl.Net.Conn.(*conn)
 	if !ok {
 		return h.refuse(cl, "no_identity", errors.New("no client certificate"))
@@ -87,18 +93,25 @@ func (h *hook) refuse(cl *mqtt.Client, reason string, err error) error {
 		serial = c.identity.Serial
 	}
 	h.server.log.Warn("connect refused", "serial", serial, "remote", cl.Net.Remote, "reason", err.Error())
+	h.answerRefusal(cl)
+	return err
+}
+
+func (h *hook) answerRefusal(cl *mqtt.Client) {
 	code := packets.ErrNotAuthorized
 	if cl.Properties.ProtocolVersion < 5 {
 		code = packets.ErrBadUsernameOrPassword // mochi turns it into 3.1.1's 5, not authorised
 	}
 	_ = h.server.mqtt.SendConnack(cl, code, false, nil)
-	return err
 }
 
 // OnConnectAuthenticate implements mqtt.Hook; OnConnect has decided, mochi only wants to hear it.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
-	_, ok := cl.Net.Conn.(*conn)
-	return ok
+	switch cl.Net.Conn.(type) {
+	case *conn, *reader:
+		return true
+	}
+	return false
 }
 
 // OnACLCheck allows a kiosk its own channels and the platform's client what it needs; the rest is
@@ -106,6 +119,9 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if cl.Net.Inline {
 		return true
+	}
+	if r, ok := cl.Net.Conn.(*reader); ok {
+		return h.readerMay(cl, r, topic, write)
 	}
 	identity, ok := identityOf(cl)
 	allowed := ok && (identity.Platform && platformMay(topic, write) || !identity.Platform && kioskMay(identity.Serial, topic, write))
@@ -144,6 +160,10 @@ func platformMay(topic string, write bool) bool {
 
 // OnSessionEstablished implements mqtt.Hook: the client is in.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	if r, ok := cl.Net.Conn.(*reader); ok {
+		h.established(cl, r)
+		return
+	}
 	c, ok := cl.Net.Conn.(*conn)
 	if !ok {
 		return
@@ -171,6 +191,10 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 
 // OnDisconnect implements mqtt.Hook.
 func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
+	if r, ok := cl.Net.Conn.(*reader); ok {
+		h.departed(cl, r)
+		return
+	}
 	c, ok := cl.Net.Conn.(*conn)
 	if !ok {
 		return // a session loaded from the store, without a connection
@@ -204,6 +228,7 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 // QoS 0 comes without a promise: it is dropped and counted, and the connection stays.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl.Net.Inline {
+		h.forwardToReaders(pk.TopicName, pk.Payload, pk.FixedHeader.Retain)
 		return pk, nil
 	}
 	identity, ok := identityOf(cl)
@@ -234,8 +259,8 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		cl.Stop(err)
 		return pk, packets.ErrRejectPacket
 	}
-	// It is delivered: nobody but the sink, or the platform's client, may read what kiosks publish. So mochi
-	// need not look for subscribers.
+	h.forwardToReaders(pk.TopicName, pk.Payload, false)
+	// It is delivered: nobody else may read what kiosks publish. So mochi need not look for subscribers.
 	return pk, packets.CodeSuccessIgnore
 }
 

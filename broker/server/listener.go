@@ -47,6 +47,7 @@ type listener struct {
 	tls      *tls.Config
 	deadline time.Duration // from accept to the client's first words, and from the handshake to CONNECT
 	metrics  *metrics
+	present  func(c *conn) net.Conn // what mochi gets; nil: c itself, whose certificate says who it is
 
 	net     net.Listener
 	log     *slog.Logger
@@ -150,7 +151,7 @@ func (l *listener) handle(raw net.Conn, establish listeners.EstablishFn) {
 	release()
 }
 
-// secure does the handshake and returns the connection, or nil where it proves no identity.
+// secure does the handshake and returns the connection, or nil where it proves no identity though it must.
 func (l *listener) secure(raw net.Conn) *conn {
 	_ = raw.SetDeadline(time.Now().Add(l.deadline))
 	secured := tls.Server(raw, l.tls)
@@ -167,6 +168,10 @@ func (l *listener) secure(raw net.Conn) *conn {
 		l.metrics.handshakes.WithLabelValues("failed").Inc()
 		l.log.Debug("tls handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
 		return nil
+	}
+	if l.tls.ClientAuth == tls.NoClientCert {
+		l.metrics.handshakes.WithLabelValues("ok").Inc()
+		return &conn{Conn: secured, id: l.nextID(), since: now()}
 	}
 	identity, err := pki.IdentityOf(secured.ConnectionState().PeerCertificates[0])
 	if err != nil {
@@ -208,7 +213,11 @@ func (l *listener) awaitTurn(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 
 // serve hands the connection to mochi until it ends.
 func (l *listener) serve(c *conn, establish listeners.EstablishFn) {
-	err := establish(l.id, c)
+	var presented net.Conn = c
+	if l.present != nil {
+		presented = l.present(c)
+	}
+	err := establish(l.id, presented)
 	c.admitted()
 	l.drop(c.NetConn())
 	if err != nil {

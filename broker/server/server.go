@@ -83,6 +83,8 @@ type Config struct {
 	// held back while the platform's own session is absent or full.
 	Sink    Sink
 	Storage *Storage // nil: everything in memory
+	// Integrators is nil where there is no listener for them.
+	Integrators *Integrators
 	// ConnectDeadline is the time from accept to the client's first words, and from there to a complete CONNECT,
 	// TLS handshake included but not the wait for its turn; default 10 s.
 	ConnectDeadline time.Duration
@@ -112,9 +114,12 @@ type Server struct {
 	cfg      Config
 	mqtt     *mqtt.Server
 	listener *listener
-	hook     *hook
-	metrics  *metrics
-	log      *slog.Logger
+	// integrators is their listener, nil without one.
+	integrators *listener
+	pumps       sync.WaitGroup // goroutines for integrators
+	hook        *hook
+	metrics     *metrics
+	log         *slog.Logger
 
 	serving   atomic.Bool
 	closeOnce sync.Once
@@ -174,8 +179,19 @@ func New(cfg Config) (*Server, error) {
 		s.stopHooks()
 		return nil, fmt.Errorf("broker: %w", err)
 	}
+	if cfg.Integrators == nil {
+		return s, nil
+	}
+	if err := s.listenForIntegrators(); err != nil {
+		s.listener.Close(func(string) {})
+		s.stopHooks()
+		return nil, fmt.Errorf("%w: %w", ErrIntegratorsAddr, err)
+	}
 	return s, nil
 }
+
+// ErrIntegratorsAddr says that the integrators' listener could not be opened.
+var ErrIntegratorsAddr = errors.New("broker: integrators")
 
 // stopHooks closes a store that was opened by a start which then failed.
 func (s *Server) stopHooks() {
@@ -194,6 +210,10 @@ func (s *Server) Serve() error {
 	}
 	s.hook.admissionsFromRetained()
 	s.listener.allow()
+	if s.integrators != nil {
+		s.integrators.allow()
+		s.pumps.Go(s.hook.checkReaders)
+	}
 	s.serving.Store(true)
 	return nil
 }
@@ -215,8 +235,13 @@ func (s *Server) Close() error {
 	var err error
 	s.closeOnce.Do(func() {
 		close(s.closed)
+		s.hook.stopReaders()
 		err = s.mqtt.Close()
 		s.listener.drain()
+		if s.integrators != nil {
+			s.integrators.drain()
+		}
+		s.pumps.Wait()
 	})
 	return err
 }
@@ -272,6 +297,9 @@ type metrics struct {
 	lost        prometheus.Counter
 	dropped     prometheus.Counter
 	handshakes  *prometheus.CounterVec // by result
+	integrators prometheus.Gauge
+	forwarded   prometheus.Counter
+	unforwarded prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -285,8 +313,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		dropped:     prometheus.NewCounter(prometheus.CounterOpts{Name: name("deliveries_dropped_total"), Help: "Messages to a client that were dropped because its queue was full."}),
 		handshakes:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("handshakes_total"), Help: "TLS handshakes by result."}, []string{"result"}),
 	}
+	m.integrators = prometheus.NewGauge(prometheus.GaugeOpts{Name: name("integrators"), Help: "Connected integrators."})
+	m.forwarded = prometheus.NewCounter(prometheus.CounterOpts{Name: name("integrator_deliveries_total"), Help: "Messages sent to integrators."})
+	m.unforwarded = prometheus.NewCounter(prometheus.CounterOpts{Name: name("integrator_drops_total"), Help: "Messages to an integrator that were dropped because it is too slow for them, or takes none of that size."})
 	if reg != nil {
-		reg.MustRegister(m.connections, m.refused, m.denied, m.rejected, m.lost, m.dropped, m.handshakes)
+		reg.MustRegister(m.connections, m.refused, m.denied, m.rejected, m.lost, m.dropped, m.handshakes, m.integrators, m.forwarded, m.unforwarded)
 	}
 	return m
 }

@@ -141,10 +141,11 @@ func TestEachLibraryHasOneHome(t *testing.T) {
 		"github.com/pressly/goose/v3":                 {"admin/store"},
 		"github.com/getkin/kin-openapi":               {},
 		"github.com/go-viper/mapstructure/v2":         {"internal/config"},
-		"go.yaml.in/yaml/v3":                          {"admin/api", "spawner/scenario"},
+		"go.yaml.in/yaml/v3":                          {"admin/alert/rulebook", "admin/api", "admin/presence", "spawner/scenario"},
 		"github.com/nicholas-fedor/shoutrrr":          {"admin/alert/notify/target"},
 		"golang.org/x/crypto/argon2":                  {"admin/auth"},
 		"github.com/HdrHistogram/hdrhistogram-go":     {"internal/latency"},
+		"github.com/expr-lang/expr":                   {"admin/alert/rule"},
 	}
 	for _, p := range packages(t) {
 		for _, imported := range p.Imports {

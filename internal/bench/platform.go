@@ -45,7 +45,7 @@ func startPlatform(ctx context.Context, program, data string) (*platform, error)
 func startPlatformWith(ctx context.Context, program, data string, settings map[string]string) (*platform, error) {
 	p := &platform{program: program, data: data, began: time.Now()}
 	env := map[string]string{
-		"DATA_DIR": data, "DEV": "true", "LOG_FORMAT": "json", "HTTP_ADDR": "127.0.0.1:0", "BROKER_KIOSKS_ADDR": "127.0.0.1:0",
+		"DATA_DIR": data, "DEV": "true", "LOG_FORMAT": "json", "HTTP_ADDR": "127.0.0.1:0", "BROKER_KIOSKS_ADDR": "127.0.0.1:0", "BROKER_INTEGRATORS_ADDR": "127.0.0.1:0",
 		"DEBUG_ADDR": "127.0.0.1:0",
 	}
 	maps.Copy(env, settings)

@@ -264,7 +264,7 @@ func newPlatform(t *testing.T, data string, more map[string]string) *platform {
 	p := &platform{data: data, contract: loadContract(t)}
 	p.env = map[string]string{
 		"DATA_DIR": p.data, "DEV": "true", "LOG_FORMAT": "json",
-		"HTTP_ADDR": "127.0.0.1:0", "BROKER_KIOSKS_ADDR": "127.0.0.1:0",
+		"HTTP_ADDR": "127.0.0.1:0", "BROKER_KIOSKS_ADDR": "127.0.0.1:0", "BROKER_INTEGRATORS_ADDR": "127.0.0.1:0",
 	}
 	for k, v := range more {
 		p.env[k] = v

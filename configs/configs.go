@@ -1,0 +1,10 @@
+// Package configs builds the shipped rules into the program. The other files of this folder are for people: each explains
+// the keys of one program.
+package configs
+
+import _ "embed"
+
+// Alerts is alerts.yaml, the rules that the platform comes with.
+//
+//go:embed alerts.yaml
+var Alerts []byte
