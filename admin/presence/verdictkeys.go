@@ -2,9 +2,13 @@ package presence
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"kioskfleet/internal/spelling"
 )
 
 // keys are the keys that a place in the file may have, each with those below it; nil: anything.
@@ -49,4 +53,60 @@ func (t *table) checkKeys(at string, n *yaml.Node, allowed keys) {
 			}
 		}
 	}
+}
+
+func (t *table) capability(at, name string) {
+	if name != "" && !slices.Contains(t.capabilities, name) {
+		t.Add(at, "%q is no capability (%s)%s; declare others under capabilities", name, strings.Join(t.capabilities, ", "), didYouMean(name, t.capabilities))
+	}
+}
+
+// wordsOf checks that a metric has these words.
+func (t *table) wordsOf(at, atMetric, metric string, words []string) {
+	known, ok := t.words[metric]
+	switch {
+	case t.numbers[metric]:
+		t.Add(at, "%s is a number: use below, at_most, above or at_least", metric)
+		return
+	case !ok:
+		t.unknown(atMetric, metric)
+		return
+	case len(words) == 0:
+		t.Add(at, "must name at least one word (%s)", strings.Join(known, ", "))
+	}
+	for i, w := range words {
+		if !slices.Contains(known, w) {
+			t.Add(fmt.Sprintf("%s[%d]", at, i), "%q is no word of %s (%s)%s", w, metric, strings.Join(known, ", "), didYouMean(w, known))
+		}
+	}
+}
+
+func (t *table) number(at, atMetric, metric string, limit float64) {
+	if _, worded := t.words[metric]; worded {
+		t.Add(at, "%s has words, not numbers: use is or is_not", metric)
+	} else if !t.numbers[metric] {
+		t.unknown(atMetric, metric)
+	}
+	if math.IsNaN(limit) || math.IsInf(limit, 0) {
+		t.Add(at, "must be a number")
+	}
+}
+
+func (t *table) unknown(at, metric string) {
+	var known []string
+	for name := range t.words {
+		known = append(known, name)
+	}
+	for name := range t.numbers {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	t.Add(at, "%q is unknown%s; declare sensors of your own under metrics", metric, didYouMean(metric, known))
+}
+
+func didYouMean(name string, known []string) string {
+	if near := spelling.Nearest(name, known, len(name)/3+2); near != "" {
+		return fmt.Sprintf(", did you mean %q?", near)
+	}
+	return ""
 }

@@ -347,6 +347,10 @@ func TestBadConfigurationEndsWithTheKeysName(t *testing.T) {
 	if err := os.WriteFile(file, []byte("http:\n  adr: 127.0.0.1:1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	verdicts := filepath.Join(t.TempDir(), "verdicts.yaml")
+	if err := os.WriteFile(verdicts, []byte("models: [{models: [A], conditions: [{code: c, metric: status, is: [blockd], verdict: degraded, text: T}]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name string
 		env  map[string]string
@@ -358,6 +362,8 @@ func TestBadConfigurationEndsWithTheKeysName(t *testing.T) {
 		{"plain HTTP for everybody", map[string]string{"HTTP_ADDR": "0.0.0.0:0"}, nil, "http.addr"},
 		{"HTTP port in use", map[string]string{"HTTP_ADDR": busy.Addr().String()}, nil, "http.addr " + busy.Addr().String()},
 		{"MQTT port in use", map[string]string{"BROKER_KIOSKS_ADDR": busy.Addr().String()}, nil, "broker.kiosks.addr " + busy.Addr().String()},
+		{"integrators' port in use", map[string]string{"BROKER_INTEGRATORS_ADDR": busy.Addr().String()}, nil, "broker.integrators.addr " + busy.Addr().String()},
+		{"a word that no metric has", map[string]string{"VERDICTS_FILE": verdicts}, nil, "models[0].conditions[0].is[0]"},
 		{"unknown backend", map[string]string{"TELEMETRY_BACKEND": "mysql"}, nil, "telemetry.backend"},
 	}
 	for _, tt := range tests {
