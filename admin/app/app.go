@@ -46,6 +46,7 @@ type App struct {
 	registry *registry.Registry
 	tracker  *presence.Tracker
 	outflow  *presence.Outflow
+	alerts   alerts
 	// availability is how long kiosks could serve.
 	availability *availability.Book
 	ladder       *command.Ladder
@@ -127,10 +128,12 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.tracker.Restore(states)
 	a.outflow.PublishAll()
-	if a.availability, err = openAvailability(ctx, cfg, a.store, a.registry, a.tracker, nil, metrics, log); err != nil {
+	if err := a.openAlerts(ctx, publisher, metrics); err != nil {
 		return nil, err
 	}
-
+	if a.availability, err = openAvailability(ctx, cfg, a.store, a.registry, a.tracker, a.alerts.desk.InMaintenance, metrics, log); err != nil {
+		return nil, err
+	}
 	if a.ladder, err = command.New(ctx, a.store, publisher, a.tracker, now, log); err != nil {
 		return nil, err
 	}
@@ -156,7 +159,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.onClose("journal", records.Close)
 	if a.ingest, err = ingest.Open(ingest.Config{
-		Journal: records, Live: &live{a.registry, a.tracker, a.outflow, a.ladder}, DeadLetters: a.store,
+		Journal: records, Live: &live{a.registry, a.tracker, a.outflow, a.ladder, &a.alerts}, DeadLetters: a.store,
 		Series: series{a.rollups}, Rejected: rejectedReadings, Retry: retryAfter, Lost: lostPoints,
 		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
 	}); err != nil {
@@ -306,6 +309,10 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.ladder.Run(ctx) })
 	group.Go(func() error { return a.outflow.Run(work) })
 	group.Go(func() error { return a.availability.Run(work) })
+	group.Go(func() error { return a.alerts.engine.Run(work) })
+	group.Go(func() error { return a.alerts.desk.Run(work) })
+	group.Go(func() error { return a.alerts.notifier.Run(ctx) })
+	group.Go(func() error { return a.runPlatform(ctx) })
 	group.Go(func() error {
 		defer stopWork()
 		return a.ingest.Run(intake)
@@ -343,7 +350,7 @@ func (a *App) Run(ctx context.Context) error {
 	err := group.Wait()
 	a.outflow.Finish(context.WithoutCancel(ctx))
 	a.availability.Finish(context.WithoutCancel(ctx))
-	return err
+	return errors.Join(err, a.alerts.finish(context.WithoutCancel(ctx)))
 }
 
 // Close releases what New opened when Run is never called.

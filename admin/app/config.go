@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,8 @@ type Config struct {
 		TLS      string `key:"tls" usage:"off (loopback only), internal or files"`
 		CertFile string `key:"cert_file" usage:"PEM certificate chain for tls: files"`
 		KeyFile  string `key:"key_file" usage:"PEM key for tls: files"`
+		// PublicURL is where people find the page.
+		PublicURL string `key:"public_url" usage:"address of the page as people reach it, for links in notifications; empty: no links"`
 	} `key:"http"`
 
 	Broker struct {
@@ -83,6 +86,10 @@ type Config struct {
 		Timeout    time.Duration `key:"timeout" usage:"of one PromQL query"`
 		Concurrent int           `key:"concurrent" usage:"PromQL queries that run at once, 0: one for each processor"`
 	} `key:"prometheus"`
+
+	Alerts struct {
+		Rules string `key:"rules" usage:"YAML file of your own alert rules; empty: the shipped ones and those made on the page"`
+	} `key:"alerts"`
 
 	Verdicts struct {
 		File string `key:"file" usage:"table of what kiosk models need to serve; empty: the standard one"`
@@ -153,6 +160,9 @@ func (c *Config) Validate() error {
 	}
 	if c.HTTP.TLS == TLSFiles && (c.HTTP.CertFile == "" || c.HTTP.KeyFile == "") {
 		fault("http.tls", "files needs http.cert_file and http.key_file")
+	}
+	if u, err := url.Parse(c.HTTP.PublicURL); c.HTTP.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		fault("http.public_url", "%q is not an address such as https://fleet.example.com", c.HTTP.PublicURL)
 	}
 	oneOf("broker.mode", c.Broker.Mode, BrokerEmbedded, BrokerExternal)
 	if _, _, err := net.SplitHostPort(c.Broker.Kiosks.Addr); err != nil {

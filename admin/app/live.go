@@ -22,6 +22,7 @@ type live struct {
 	tracker  *presence.Tracker
 	outflow  *presence.Outflow
 	ladder   *command.Ladder
+	alerts   *alerts
 }
 
 func (l *live) gone(serial string) bool {
@@ -34,6 +35,8 @@ func (l *live) Reading(ctx context.Context, r *fleet.Reading) {
 		return
 	}
 	l.tracker.Reading(r)
+	l.alerts.derived.Reading(r)
+	l.alerts.engine.Reading(r)
 	l.ladder.Reported(ctx, r.Serial)
 }
 
@@ -54,10 +57,17 @@ func (l *live) Acked(ctx context.Context, o fleet.Origin, a protocol.Ack) {
 func (l *live) Connection(_ context.Context, e fleet.ConnectionEvent) { l.tracker.Connection(e) }
 
 // Started implements ingest.Live.
-func (l *live) Started(context.Context) { l.tracker.Started(time.Now().UTC()) }
+func (l *live) Started(context.Context) {
+	now := time.Now().UTC()
+	l.tracker.Started(now)
+	l.alerts.engine.Started(now)
+}
 
 // Room implements ingest.Live.
-func (l *live) Room(ctx context.Context) { l.outflow.Room(ctx) }
+func (l *live) Room(ctx context.Context) {
+	l.outflow.Room(ctx)
+	l.alerts.engine.Room(ctx)
+}
 
 // Checkpoint implements ingest.Live. Commands are stored step by step; an ack that could not be is the
 // one thing to wait for.
@@ -65,7 +75,13 @@ func (l *live) Checkpoint(ctx context.Context) error {
 	if n := l.ladder.Unstored(); n > 0 {
 		return fmt.Errorf("%d acks of commands are not stored yet", n)
 	}
-	return l.outflow.Checkpoint(ctx)
+	if err := l.outflow.Checkpoint(ctx); err != nil {
+		return err
+	}
+	if err := l.alerts.derived.Checkpoint(ctx); err != nil {
+		return err
+	}
+	return l.alerts.engine.Checkpoint(ctx)
 }
 
 // tellHub passes a kiosk's change on to the live stream.
@@ -83,7 +99,9 @@ func tellHub(hub *api.Hub) presence.Observer {
 
 // followRegistry lets the parts that hold state about kiosks follow the registry.
 func (a *App) followRegistry(serial string, k *fleet.Kiosk) {
+	defer a.alerts.registered(serial)
 	if k == nil {
+		a.alerts.derived.Forget(serial)
 		a.tracker.Forget(serial)
 		a.availability.Registered(serial, nil)
 		a.ladder.Forget(serial)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kioskfleet/admin/alert/incident"
@@ -109,9 +110,10 @@ type Desk struct {
 	ofKiosk    map[string]map[string]string
 	incidents  map[string]*fleet.Incident // open ones; as of open
 	correlator *incident.State
-	silences   []silence                 // that have not ended
-	windows    []fleet.MaintenanceWindow // that have not ended
-	graceEnds  map[string]time.Time      // of kiosks that came back and have alerts that are held back
+	silences   []silence                                 // that have not ended
+	windows    []fleet.MaintenanceWindow                 // that have not ended
+	covering   atomic.Pointer[[]fleet.MaintenanceWindow] // the same, for who must not wait
+	graceEnds  map[string]time.Time                      // of kiosks that came back and have alerts that are held back
 	// unsure says that a transaction failed and nobody knows whether it took place: the database is asked before
 	// the next step.
 	unsure bool
@@ -174,6 +176,7 @@ func (d *Desk) load(ctx context.Context) error {
 		d.silences = append(d.silences, compiled)
 	}
 	d.windows = windows
+	d.covering.Store(&windows)
 	d.unsure, d.recheck = false, true
 	return nil
 }

@@ -157,6 +157,7 @@ func (r *draft) commit(ctx context.Context) error {
 		}
 	}
 	d.silences, d.windows = r.silences, r.windows
+	d.covering.Store(&r.windows)
 	if len(r.batch.Alerts)+len(r.batch.Incidents) > 0 {
 		for _, o := range d.observers {
 			o(r.batch.Alerts, r.batch.Incidents)

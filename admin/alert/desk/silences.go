@@ -223,3 +223,13 @@ func (d *Desk) DeleteMaintenance(ctx context.Context, id, actor string) error {
 	d.kick()
 	return err
 }
+
+// InMaintenance reports whether a maintenance window covers a kiosk at a time. It waits for nobody.
+func (d *Desk) InMaintenance(serial string, at time.Time) bool {
+	windows := d.covering.Load()
+	if windows == nil || len(*windows) == 0 {
+		return false
+	}
+	k := d.config.Fleet.Kiosk(serial)
+	return k != nil && slices.ContainsFunc(*windows, func(w fleet.MaintenanceWindow) bool { return covers(&w, k, at) })
+}

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -50,14 +51,16 @@ func (r *draft) inMaintenance(kiosk *fleet.Kiosk, live *fleet.Live) bool {
 	if live != nil && live.ReportedState() == protocol.StateMaintenance {
 		return true
 	}
-	for i := range r.windows {
-		if w := &r.windows[i]; within(r.at, w.From, w.Until) && matcher.Covers(&w.Scope, kiosk) {
-			if holds, _ := matcher.Scheduled(w.Schedule, r.at, matcher.Zone(kiosk)); holds {
-				return true
-			}
-		}
+	return slices.ContainsFunc(r.windows, func(w fleet.MaintenanceWindow) bool { return covers(&w, kiosk, r.at) })
+}
+
+// covers reports whether a maintenance window is for a kiosk at a time.
+func covers(w *fleet.MaintenanceWindow, kiosk *fleet.Kiosk, at time.Time) bool {
+	if !within(at, w.From, w.Until) || !matcher.Covers(&w.Scope, kiosk) {
+		return false
 	}
-	return false
+	holds, _ := matcher.Scheduled(w.Schedule, at, matcher.Zone(kiosk))
+	return holds
 }
 
 func within(at, from, until time.Time) bool { return !at.Before(from) && at.Before(until) }
