@@ -160,7 +160,7 @@ func send(t *testing.T, in *ingest.Ingest, serial string, random *rand.Rand, bas
 	}
 }
 
-func newBench(t *testing.T, rules []fleet.Rule) *bench {
+func newBench(t testing.TB, rules []fleet.Rule) *bench {
 	t.Helper()
 	b := &bench{kiosks: map[string]*fleet.Kiosk{}, alerts: map[string]*fleet.Alert{}, tracker: presence.New(time.Now)}
 	compiled, err := rule.CompileAll(rules)

@@ -142,7 +142,7 @@ func TestWhatIsRefused(t *testing.T) {
 		text  string
 	}{
 		{"a rule that is wrong", fleet.BacktestRequest{Rule: hot(func(r *fleet.Rule) { r.Condition = "hardware.cpu_tmp > 1" }), From: at(0), To: at(1)}, past{}, "condition", "did you mean hardware.cpu_temp"},
-		{"a rule on the platform", fleet.BacktestRequest{Rule: hot(func(r *fleet.Rule) { r.Condition = "platform.disk_free < 1" }), From: at(0), To: at(1)}, past{}, "rule.condition", "no history"},
+		{"a rule on the platform", fleet.BacktestRequest{Rule: hot(func(r *fleet.Rule) { r.Condition = "platform.disk_free < 1" }), From: at(0), To: at(1)}, past{}, "condition", "no history"},
 		{"no time", fleet.BacktestRequest{Rule: hot(nil)}, past{}, "from", "both needed"},
 		{"backwards", fleet.BacktestRequest{Rule: hot(nil), From: at(1), To: at(1)}, past{}, "from", "before to"},
 		{"the future", fleet.BacktestRequest{Rule: hot(nil), From: at(10), To: at(20)}, past{now: at(5)}, "from", "in the past"},

@@ -69,7 +69,7 @@ func (p *past) EventBefore(_ context.Context, serial string, kind fleet.EventKin
 			return &e, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // there is none
+	return nil, nil
 }
 
 func (p *past) EventFrom(_ context.Context, serial string, kind fleet.EventKind, subject string, at time.Time) (*fleet.Event, error) {
@@ -78,7 +78,7 @@ func (p *past) EventFrom(_ context.Context, serial string, kind fleet.EventKind,
 			return &e, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // there is none
+	return nil, nil
 }
 
 // log adds an event.
