@@ -61,6 +61,7 @@ func Step(s *State, rules []Rule, in Input) []fleet.AlertChange {
 	s.gap, s.seen, s.live, s.kiosk = false, true, in.Live, in.Kiosk
 	s.At = in.At
 	run.take()
+	run.expect()
 	run.view(in.At)
 	run.drop()
 	for _, r := range rules {
@@ -99,6 +100,24 @@ func (x *run) take() {
 		for _, w := range one.Windows() {
 			if v, ok := r.Value(w.Metric); ok {
 				s.sample(w, r.Time, v)
+			}
+		}
+	}
+}
+
+// expect notes that from now on a value is awaited that has not come since somebody asked for it: a rule that was just
+// made knows nothing of what came before.
+func (x *run) expect() {
+	if x.in.Live == nil || !x.present() {
+		return
+	}
+	for _, one := range x.rules {
+		if one.Definition().NoData <= 0 {
+			continue
+		}
+		for _, metric := range one.Metrics() {
+			if _, ok := x.state.Came[metric]; !ok {
+				x.state.note(metric, x.in.At)
 			}
 		}
 	}
@@ -162,6 +181,10 @@ func (x *run) evaluate(r Rule) {
 		x.still(r, p, truth)
 		return
 	}
+	if x.missing(r, x.seen.Now) {
+		x.lacks(r)
+		return
+	}
 	if truth != rule.True {
 		if p != nil {
 			p.Since = time.Time{}
@@ -212,6 +235,7 @@ func (x *run) still(r Rule, p *Phase, truth rule.Truth) {
 	}
 	if end := p.Clearing.Add(x.state.clearFor(d, p)); !end.After(now) {
 		x.close(r, p, end)
+		x.evaluate(r) // what it was about may hold all the same, such as of an alert that opened because nothing came
 	}
 }
 
@@ -233,6 +257,13 @@ func (x *run) open(r Rule, p *Phase, at time.Time, noData bool) {
 		p.Held = true
 		x.changes = append(x.changes, fleet.AlertChange{Kind: fleet.AlertEventFlapping, At: at, Alert: s.alert(r, p, &view)})
 	}
+}
+
+// lacks opens an alert because a value does not come.
+func (x *run) lacks(r Rule) {
+	p := x.state.phase(r.Definition().Name)
+	p.Since = x.awaited(r)
+	x.open(r, p, x.seen.Now, true)
 }
 
 // close resolves an alert.
