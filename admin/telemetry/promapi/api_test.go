@@ -197,6 +197,35 @@ func TestNestedExpressionsAreBounded(t *testing.T) {
 	}
 }
 
+func TestSubqueriesAreBounded(t *testing.T) {
+	a := newAPI(t, newStore(t), func(c *Config) { c.MaxSamples = 10_000 })
+	ranged := values("start", "0", "end", "11000000000", "step", "1000000")
+	for _, c := range []struct {
+		name, path, query string
+		form              url.Values
+		bounded           bool
+	}{
+		{"a step as small as can be", "/api/v1/query", "max_over_time(vector(1)[10000d:1ms])", values(), true},
+		{"small steps between the steps of a range", "/api/v1/query_range", "max_over_time(vector(1)[1m:1ms])", ranged, true},
+		{"the step of one that names none", "/api/v1/query", "max_over_time(x[8d:])", values(), true},
+		{"one within another", "/api/v1/query", "max_over_time(max_over_time(x[1h:1s])[7000s:1s])", values(), true},
+		{"several", "/api/v1/query", "max_over_time(x[9000s:1s]) + (-max_over_time(x[9000s:1s]))", values(), true},
+		{"as a parameter", "/api/v1/query", "topk(scalar(max_over_time(x[10001s:1s])), x)", values(), true},
+		{"at a fixed time", "/api/v1/query", "max_over_time(x[10001s:1s] @ 5)", values(), true},
+		{"ranges beyond all", "/api/v1/query", "max_over_time(max_over_time(max_over_time(x[200y:1ms])[200y:200y])[200y:200y])", values(), true},
+		{"as many as there may be", "/api/v1/query", "max_over_time(kiosk_custom_doors[9999s:1s])", values(), false},
+		{"a wide one", "/api/v1/query_range", "max_over_time(vector(1)[100y:1y])", ranged, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.form.Set("query", c.query)
+			w := post(t, a, c.path, c.form)
+			if bounded := w.Code == http.StatusUnprocessableEntity && strings.Contains(w.Body.String(), "steps; give them"); bounded != c.bounded {
+				t.Errorf("%d: %.200s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
 func TestAFormThatIsTooLarge(t *testing.T) {
 	w := post(t, newAPI(t, newStore(t), nil), "/api/v1/query", values("query", strings.Repeat("x", maxFormBytes)))
 	if w.Code != http.StatusRequestEntityTooLarge {
