@@ -75,7 +75,7 @@ func (a *API) run(ctx context.Context, r *request, prepare func(text string, opt
 		return answer{}, badParameter("query", err)
 	}
 	r.onFinish(query.Close) // it takes the values back to use them again
-	if err := a.checkSteps(query.Statement()); err != nil {
+	if err := a.checkCost(query.Statement()); err != nil {
 		return answer{}, err
 	}
 	result := query.Exec(ctx)
