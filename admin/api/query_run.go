@@ -50,7 +50,7 @@ func (s *Server) query(c echo.Context) error {
 		return err
 	}
 	if csv && len(q.math) == 0 && q.top == nil {
-		return s.exportQuery(ctx, c, q)
+		return s.exportQuery(c, q)
 	}
 	results, err := s.runQuery(ctx, q)
 	if err != nil {

@@ -102,7 +102,7 @@ func classify(err error) (api.Fault, bool) {
 	case errors.As(err, &tooMany):
 		return api.Fault{Status: http.StatusTooManyRequests, Title: "Too many attempts", RetryAfter: tooMany.After}, true
 	case errors.Is(err, telemetry.ErrTooLarge):
-		return api.Fault{Status: http.StatusUnprocessableEntity, Title: "Range too large"}, true
+		return api.Fault{Status: http.StatusUnprocessableEntity, Title: "Range too large", TooLarge: true}, true
 	case errors.Is(err, telemetry.ErrNotReady):
 		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Time series are still opening", RetryAfter: time.Second}, true
 	case errors.As(err, &later):
