@@ -30,7 +30,7 @@ type result struct {
 
 func (s *Server) query(c echo.Context) error {
 	var req queryRequest
-	if err := body(c, &req); err != nil {
+	if err := bodyUpTo(c, maxQueryBodyBytes, &req); err != nil {
 		return err
 	}
 	q, err := req.check(s.cfg.Now().UTC())

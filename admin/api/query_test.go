@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
 )
 
 // querySite is a site of four kiosks in two sites.
@@ -328,6 +329,24 @@ func TestAFaultyQueryIsRefusedAndNamesTheFault(t *testing.T) {
 				t.Errorf("violations %+v, want %s; asked %v", p.Violations, tt.field, s.asked)
 			}
 		})
+	}
+}
+
+func TestAQueryMayListAsManyKiosksAsItSays(t *testing.T) {
+	list := func(n int) string {
+		serials := make([]string, n)
+		for i := range serials {
+			serials[i] = fmt.Sprintf(`"K-%0*d"`, protocol.MaxSerialLength-2, i)
+		}
+		return `{"series":[{"metric":"hardware.cpu_temp","kiosks":{"serials":[` + strings.Join(serials, ",") + `]}}]}`
+	}
+	s := querySite(t)
+	decode[fullQuery](t, s.do("POST", "/query", list(maxQuerySerials), as("viewer")), 200)
+	if p := decode[problem](t, s.do("POST", "/query", list(maxQuerySerials+1), as("viewer")), 422); len(p.Violations) == 0 || p.Violations[0].Field != "series[0].kiosks.serials" {
+		t.Errorf("one more: %+v", p)
+	}
+	if p := decode[problem](t, s.do("POST", "/query", list(2*maxQuerySerials), as("viewer")), 413); !strings.Contains(p.Detail, "524288 bytes") {
+		t.Errorf("far more: %+v", p)
 	}
 }
 
