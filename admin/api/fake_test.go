@@ -52,6 +52,7 @@ type world struct {
 	sent       []string // orders, as serial name params expires key actor
 	calls      []string // changes, as verb target actor
 	failing    error    // every call that may fail returns it
+	watched
 }
 
 func newWorld() *world {
@@ -524,7 +525,9 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	cfg := Config{
 		Registry: s.world, Enrolment: enrolments{s.world}, Presence: presences{s.world}, Commands: orders{s.world},
 		History: histories{s.world}, Series: serieses{s.world}, Letters: shelf{s.world}, Settling: shelf{s.world}, Intake: shelf{s.world}, Auth: gatekeeper{s.world}, Hub: s.hub,
-		Web:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
+		Web:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
+		Alerts: watch{s.world}, Rules: ruleBook{watch{s.world}}, Backtest: ruleBook{watch{s.world}}, Notifications: teller{watch{s.world}},
+		Availability: watch{s.world}, Forecasts: watch{s.world},
 		Ready: func(context.Context) error { return s.ready }, Metrics: metrics,
 		Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler),
 		Classify: func(err error) (Fault, bool) {
