@@ -38,7 +38,7 @@ func TestTheCallsAboutAlerts(t *testing.T) {
 	var fault struct {
 		Violations []struct{ Field, Reason string }
 	}
-	p.call(t, "POST", "/alert-rules", `{"name":"never_seen","summary":"x","severity":"warning","condition":"presense == 1"}`, 422, &fault)
+	p.call(t, "POST", "/alert-rules", `{"name":"never_seen","summary":"x","severity":"warning","condition":"presences == 1"}`, 422, &fault)
 	if len(fault.Violations) != 1 || fault.Violations[0].Field != "condition" || !strings.Contains(fault.Violations[0].Reason, "presence") {
 		t.Errorf("the fault of a rule: %+v", fault)
 	}
