@@ -248,7 +248,7 @@ func (x *run) complete(r Rule) bool {
 func (x *run) open(r Rule, p *Phase, at time.Time, noData bool) {
 	s, d := x.state, r.Definition()
 	p.Open, p.OpenedAt, p.NoData, p.Clearing, p.Version = true, at, noData, time.Time{}, d.Version
-	p.ID = alertID(d.Name, s.Serial, at)
+	p.ID = alertID(d.Name, s.Serial, at, p.openedAt(at))
 	p.opened(at)
 	view := x.seen
 	view.Now = at

@@ -126,8 +126,25 @@ func TestAnAlertTellsWhatItSaw(t *testing.T) {
 		t.Fatalf("got %v", lines(found))
 	}
 	a := found[0].Alert
-	if !a.Since.Equal(at(0)) || !a.OpenedAt.Equal(at(60)) || a.Reason != "hardware.cpu_temp is 80" || len(a.Values) != 1 || a.ID != alertID("hot", "K-1", at(60)) {
+	if !a.Since.Equal(at(0)) || !a.OpenedAt.Equal(at(60)) || a.Reason != "hardware.cpu_temp is 80" || len(a.Values) != 1 || a.ID != alertID("hot", "K-1", at(60), 0) {
 		t.Errorf("got %+v", a)
+	}
+}
+
+func TestTwoAlertsOfOneMillisecondAreTwo(t *testing.T) {
+	s := &State{Serial: "K-1"}
+	var ids []string
+	for i, cpu := range []float64{80, 70, 80} { // a message with three readings, all received at once
+		r := reading(i+1, float64(i)/1000, cpu)
+		in := Input{At: at(0), Source: fleet.Source{Record: 1, Item: i}, Reading: r, Live: &fleet.Live{Presence: fleet.PresenceOnline}}
+		for _, c := range Step(s, []Rule{hot(nil)}, in) {
+			if c.Kind == fleet.AlertEventOpened {
+				ids = append(ids, c.Alert.ID)
+			}
+		}
+	}
+	if len(ids) != 2 || ids[0] == ids[1] {
+		t.Errorf("ids: %v", ids)
 	}
 }
 
