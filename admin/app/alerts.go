@@ -169,6 +169,12 @@ func (s *surroundings) Registered(kind fleet.IncidentKind, name string) int {
 				n++
 			}
 		}
+	case fleet.IncidentNetwork:
+		for _, l := range s.tracker.All() {
+			if engine.Network(l.LastReading, l) == name {
+				n++
+			}
+		}
 	case fleet.IncidentVersion:
 		for _, l := range s.tracker.All() {
 			if l.AgentVersion == name {

@@ -169,7 +169,7 @@ func (s *State) alert(r Rule, p *Phase, v *rule.View) fleet.Alert {
 		a.Site, a.Model, a.Tags = k.Site, k.Model, k.Tags
 	}
 	if l := v.Live; l != nil {
-		a.AgentVersion, a.Network = l.AgentVersion, networkOf(s.reading, l)
+		a.AgentVersion, a.Network = l.AgentVersion, Network(s.reading, l)
 		if a.Model == "" {
 			a.Model = l.Model
 		}
@@ -191,21 +191,6 @@ func (s *State) resolved(name string, p *Phase, at time.Time, why string) fleet.
 		ID: p.ID, Rule: name, RuleVersion: p.Version, Serial: s.Serial, Severity: fleet.Severity(p.Severity), State: fleet.AlertResolved,
 		NoData: p.NoData, Flapping: p.Held, Since: p.Since, OpenedAt: p.OpenedAt, ResolvedAt: &at, ResolvedWhy: why, UpdatedAt: at,
 	}}
-}
-
-// networkMetrics name the network path of a kiosk where it says so itself.
-var networkMetrics = []string{"network.carrier", "network.ssid", "network.gateway"}
-
-// networkOf returns the network path that a kiosk is on, empty when it is not known.
-func networkOf(r *fleet.Reading, _ *fleet.Live) string {
-	if r != nil {
-		for _, metric := range networkMetrics {
-			if text, ok := r.Text(metric); ok && text != "" {
-				return text
-			}
-		}
-	}
-	return ""
 }
 
 // forget resolves every open alert of a kiosk that is no longer registered.
