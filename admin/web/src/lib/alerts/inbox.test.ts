@@ -63,14 +63,14 @@ describe('matches', () => {
 });
 
 describe('lines', () => {
-  const entries = [alert('w1', 10), alert('c1', 5, { severity: 'critical' }), incident('i1', 7), alert('w2', 20)];
+  const entries = [alert('w1', 10), alert('c1', 5, { severity: 'critical' }), incident('i1', 4), alert('w2', 20)];
 
-  it('has the worst first, of equals the newest', () => {
+  it('has the worst first, many kiosks before one, then the newest', () => {
     expect(ids(lines(entries, open, { alerts: undefined, incidents: undefined }))).toEqual(['i1', 'c1', 'w2', 'w1']);
   });
 
   it('has the newest first among all', () => {
-    expect(ids(lines(entries, all, { alerts: undefined, incidents: undefined }))).toEqual(['w2', 'w1', 'i1', 'c1']);
+    expect(ids(lines(entries, all, { alerts: undefined, incidents: undefined }))).toEqual(['w2', 'w1', 'c1', 'i1']);
   });
 
   it('ends where a list ends that goes on', () => {
@@ -81,7 +81,7 @@ describe('lines', () => {
 
   it('reads on in the list that ends first', () => {
     expect(nextLists(all, { alerts: entries[0], incidents: entries[2] })).toEqual(['alerts']);
-    expect(nextLists(all, { alerts: entries[1], incidents: entries[2] })).toEqual(['incidents']);
+    expect(nextLists(all, { alerts: entries[1], incidents: incident('i2', 6) })).toEqual(['incidents']);
     expect(nextLists(all, { alerts: undefined, incidents: undefined })).toEqual([]);
   });
 });

@@ -88,10 +88,12 @@ function newestFirst(a: Entry, b: Entry): number {
   return Date.parse(b.item.opened_at) - Date.parse(a.item.opened_at) || (keyA < keyB ? -1 : keyA > keyB ? 1 : 0);
 }
 
-/** Of the open ones the worst come first and of equals the newest; otherwise the newest. */
+const many = (entry: Entry) => (entry.kind === 'incidents' ? 0 : 1);
+
+/** Of the open ones the worst come first: by severity, many kiosks before one, then the newest. Otherwise the newest. */
 export function inOrder(view: InboxView): (a: Entry, b: Entry) => number {
   if (view.state === 'all') return newestFirst;
-  return (a, b) => severityRank(a.item.severity) - severityRank(b.item.severity) || newestFirst(a, b);
+  return (a, b) => severityRank(a.item.severity) - severityRank(b.item.severity) || many(a) - many(b) || newestFirst(a, b);
 }
 
 /** How far a list from the server has come: its last entry, while there is more behind it. */
