@@ -42,6 +42,7 @@ var sentinels = []struct {
 }{
 	{fleet.ErrNotFound, http.StatusNotFound, "Not found"},
 	{fleet.ErrExists, http.StatusConflict, "Already exists"},
+	{fleet.ErrConflict, http.StatusConflict, "Changed meanwhile"},
 	{fleet.ErrUnauthorized, http.StatusUnauthorized, "Not logged in"},
 	{fleet.ErrForbidden, http.StatusForbidden, "Not allowed"},
 	{fleet.ErrTokenInvalid, http.StatusUnauthorized, "Enrolment token not valid"},
@@ -60,6 +61,7 @@ var advice = map[error]string{
 	fleet.ErrTokenInvalid:  "issue a new one with `admin enroll-token create` or POST /api/v1/enrollment-tokens",
 	fleet.ErrTokenExpired:  "issue a new one with `admin enroll-token create` or POST /api/v1/enrollment-tokens",
 	fleet.ErrTokenUsedUp:   "issue one with more uses",
+	fleet.ErrConflict:      "load it again and repeat the change",
 	fleet.ErrNotRegistered: "register its serial first with `admin kiosk add` or POST /api/v1/kiosks",
 }
 
@@ -121,12 +123,17 @@ func (s *Server) handleError(err error, c echo.Context) {
 	}
 }
 
-// maxBodyBytes bounds a request's body.
-const maxBodyBytes = 64 << 10
+// Bounds of a request's body. A query or backtest may list as many of the longest serials as it may.
+const (
+	maxBodyBytes      = 64 << 10
+	maxQueryBodyBytes = 512 << 10
+)
 
 // body reads a JSON body strictly: unknown fields, trailing text and other types are errors that say so.
-func body(c echo.Context, into any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxBodyBytes))
+func body(c echo.Context, into any) error { return bodyUpTo(c, maxBodyBytes, into) }
+
+func bodyUpTo(c echo.Context, most int64, into any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, most))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil {
@@ -139,7 +146,7 @@ func body(c echo.Context, into any) error {
 	var typeErr *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &tooLarge):
-		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBodyBytes))
+		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", most))
 	case errors.As(err, &typeErr) && typeErr.Field == "":
 		return echo.NewHTTPError(http.StatusBadRequest, "the body must be a JSON object, not "+typeErr.Value)
 	case errors.As(err, &typeErr):

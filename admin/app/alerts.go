@@ -3,15 +3,20 @@ package app
 import (
 	"context"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kioskfleet/admin/alert/backtest"
 	"kioskfleet/admin/alert/desk"
 	"kioskfleet/admin/alert/engine"
 	"kioskfleet/admin/alert/notify"
 	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/alert/rulebook"
+	"kioskfleet/admin/api"
 	"kioskfleet/admin/derived"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/admin/presence"
@@ -55,7 +60,15 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 	}); err != nil {
 		return err
 	}
-	a.alerts.desk.Observe(func([]fleet.Alert, []fleet.Incident) { a.alerts.notifier.Wake() })
+	a.alerts.desk.Observe(func(alerts []fleet.Alert, incidents []fleet.Incident) {
+		for _, alert := range alerts {
+			a.hub.Alert(alert)
+		}
+		for _, incident := range incidents {
+			a.hub.Incident(incident)
+		}
+		a.alerts.notifier.Wake()
+	})
 	a.alerts.engine = engine.New(engine.Config{Desk: a.alerts.desk, Fleet: around, Now: now, Log: log})
 	states, err := a.store.AlertStates(ctx)
 	if err != nil {
@@ -100,6 +113,27 @@ func (al *alerts) register(metrics prometheus.Registerer) {
 	counter("kioskfleet_alert_feed_dropped_total", "Messages of the MQTT feed of alerts that found no room.", func(s notify.Stats) int64 { return s.Dropped })
 }
 
+// ruleBook lets the API keep the rules.
+type ruleBook struct{ *rulebook.Book }
+
+// Vocabulary implements api.Rules.
+func (ruleBook) Vocabulary() []api.Word {
+	words := rule.Vocabulary()
+	out := make([]api.Word, len(words))
+	for i, w := range words {
+		out[i] = api.Word{Name: w.Name, Kind: string(w.Kind), Unit: w.Unit, Text: w.Text, Words: w.Words}
+	}
+	return out
+}
+
+// past lets the API run rules over the past.
+type past struct{ backtest *backtest.Backtest }
+
+// Backtest implements api.Backtest.
+func (p past) Backtest(ctx context.Context, r fleet.BacktestRequest) (fleet.BacktestResult, error) {
+	return p.backtest.Run(ctx, r)
+}
+
 // surroundings tell engine and desk about kiosks.
 type surroundings struct {
 	registry *registry.Registry
@@ -140,6 +174,25 @@ func (s *surroundings) Registered(kind fleet.IncidentKind, name string) int {
 		}
 	}
 	return n
+}
+
+// followHangups reads the rules of files again at each SIGHUP.
+func (a *App) followHangups(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+			if err := a.alerts.rules.Reload(); err != nil {
+				a.log.Error("alert rules not read again, those of before stay", "error", err)
+				continue
+			}
+			a.log.Info("alert rules read again")
+		}
+	}
 }
 
 // platformEvery is how often the platform looks at itself.

@@ -17,8 +17,8 @@ import (
 
 var errJournal = errors.New("the journal is full")
 
-// desk is letters on a real store, with a journal that refuses what the test says.
-type desk struct {
+// counter is letters on a real store, with a journal that refuses what the test says.
+type counter struct {
 	*letters
 	store *store.Store
 	mu    sync.Mutex
@@ -28,14 +28,14 @@ type desk struct {
 	gone   string
 }
 
-func newDesk(t *testing.T, n int) *desk {
+func newDesk(t *testing.T, n int) *counter {
 	t.Helper()
 	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "k.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	d := &desk{store: s, answer: func(uint64) error { return nil }}
+	d := &counter{store: s, answer: func(uint64) error { return nil }}
 	d.letters = &letters{store: s, now: time.Now, registered: func(serial string) bool { return serial != d.gone }, replay: func(l fleet.DeadLetter) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -61,7 +61,7 @@ func newDesk(t *testing.T, n int) *desk {
 	return d
 }
 
-func (d *desk) left(t *testing.T) int {
+func (d *counter) left(t *testing.T) int {
 	t.Helper()
 	n, err := d.store.TotalDeadLetters(t.Context())
 	if err != nil {

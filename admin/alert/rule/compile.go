@@ -34,6 +34,7 @@ type expression struct {
 type uses struct {
 	metrics  []string // reported ones that it cannot do without
 	optional []string // reported ones that it can
+	fields   []string // names that are neither
 	derived  []string
 	windows  []Window
 	presence bool
@@ -215,6 +216,7 @@ func (c *compiler) name(n ast.Node) (*node, error) {
 		return nil, c.wrong(n, "a name has the form group.field, such as hardware.cpu_temp")
 	}
 	if f := lookupField(name); f != nil {
+		c.uses.fields = add(c.uses.fields, name)
 		c.uses.presence = c.uses.presence || f.presence
 		if f.presence {
 			c.approximate("presence")
@@ -460,7 +462,7 @@ func (c *compiler) call(n ast.Node, name string, args []ast.Node) (*node, error)
 			return nil, c.wrong(n, "has needs one name, such as has(custom.paper_level)")
 		}
 		c.optional++
-		a, err := c.compile(args[0])
+		a, err := c.named(args[0])
 		c.optional--
 		if err != nil {
 			return nil, err
@@ -485,6 +487,18 @@ func (c *compiler) call(n ast.Node, name string, args []ast.Node) (*node, error)
 		return numbers(math.Max, a[0], a[1]), nil
 	}
 	return nil, c.wrong(n, "there is no function %s: there are has, rate, abs, ceil, floor, round, min and max", name)
+}
+
+// named makes what has and rate are about: a name may stand in quotes there.
+func (c *compiler) named(n ast.Node) (*node, error) {
+	if text, ok := n.(*ast.StringNode); ok {
+		if group, field, ok := strings.Cut(text.Value, "."); ok {
+			member := &ast.MemberNode{Node: &ast.IdentifierNode{Value: group}, Property: &ast.StringNode{Value: field}}
+			member.Node.SetLocation(n.Location())
+			return c.name(member)
+		}
+	}
+	return c.compile(n)
 }
 
 func (c *compiler) numberArgs(n ast.Node, name string, args []ast.Node, count int) ([]*node, error) {
@@ -518,7 +532,7 @@ func (c *compiler) rate(n ast.Node, args []ast.Node) (*node, error) {
 	if err != nil || window < minWindow || window > maxWindow {
 		return nil, c.wrong(args[1], "%q is no time from 1m to 24h", length.Value)
 	}
-	a, err := c.compile(args[0])
+	a, err := c.named(args[0])
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,8 @@ func TestConditions(t *testing.T) {
 		{`hardware.ram_usage > 90 and hardware.cpu_temp > 75`, Unknown},
 		{`has(hardware.ram_usage)`, False},
 		{`has(hardware.cpu_temp)`, True},
+		{`has("hardware.cpu_temp") and not has("custom.x")`, True},
+		{`rate("hardware.disk_usage", "1h") > 2`, True},
 		{`(hardware.ram_usage ?? 95) > 90`, True},
 		{`(hardware.cpu_temp ?? 0) > 90`, False},
 		{`has(hardware.ram_usage) ? hardware.ram_usage > 90 : hardware.cpu_temp > 75`, True},
@@ -165,6 +167,7 @@ func TestFaults(t *testing.T) {
 		{"an index", condition(`kiosk.tags[0] == "vip"`), "condition", "group.field"},
 		{"a list of numbers", condition("1 in [1, 2]"), "condition", "texts only"},
 		{"a bad pattern", condition(`kiosk.site matches "("`), "condition", "no regular expression"},
+		{"a misspelt name in quotes", condition(`has("hardware.cpu_tmp")`), "condition", "line 1, column 5: nothing is called hardware.cpu_tmp"},
 		{"rate without quotes", condition("rate(hardware.disk_usage, 60) > 1"), "condition", "in quotes"},
 		{"rate of too long", condition(`rate(hardware.disk_usage, "999h") > 1`), "condition", "1m to 24h"},
 		{"rate of what is computed", condition(`rate(clock.skew, "1h") > 1`), "condition", "that kiosks report"},
@@ -260,6 +263,9 @@ func TestSet(t *testing.T) {
 	s := NewSet([]*Compiled{
 		compile("b_site", "hardware.cpu_temp > 75", fleet.RuleScope{Sites: []string{"Hall *"}}, false),
 		compile("a_all", "hardware.cpu_temp > 75", fleet.RuleScope{}, false),
+		compile("f_exact", "hardware.cpu_temp > 75", fleet.RuleScope{Sites: []string{"Yard", "Hall 1"}, Serials: []string{"K-*"}}, false),
+		compile("g_other", "hardware.cpu_temp > 75", fleet.RuleScope{Serials: []string{"K-2", "K-3"}}, false),
+		compile("h_both", "hardware.cpu_temp > 75", fleet.RuleScope{Models: []string{"T-100"}, Tags: []string{"vip"}}, false),
 		compile("c_tag", "hardware.cpu_temp > 75", fleet.RuleScope{Tags: []string{"vip"}}, false),
 		compile("d_off", "hardware.cpu_temp > 75", fleet.RuleScope{}, true),
 		compile("e_platform", "platform.disk_free < 1", fleet.RuleScope{}, false),
@@ -272,14 +278,14 @@ func TestSet(t *testing.T) {
 		return strings.Join(out, " ")
 	}
 	k := &fleet.Kiosk{Serial: "K-1", Site: "Hall 1", UpdatedAt: noon}
-	if got := names(s.Find(k)); got != "a_all b_site" {
+	if got := names(s.Find(k)); got != "a_all b_site f_exact" {
 		t.Errorf("got %q", got)
 	}
 	if got := names(s.Find(nil)); got != "e_platform" {
 		t.Errorf("the platform's are %q", got)
 	}
-	moved := &fleet.Kiosk{Serial: "K-1", Site: "Yard", Tags: []string{"vip"}, UpdatedAt: noon.Add(time.Second)}
-	if got := names(s.Find(moved)); got != "a_all c_tag" {
+	moved := &fleet.Kiosk{Serial: "K-1", Site: "Yard", Model: "T-100", Tags: []string{"vip"}, UpdatedAt: noon.Add(time.Second)}
+	if got := names(s.Find(moved)); got != "a_all c_tag f_exact h_both" {
 		t.Errorf("after a change: %q", got)
 	}
 }
