@@ -47,19 +47,17 @@ func (x *run) due(r Rule, from, now time.Time) {
 	case p != nil && !p.Open && !p.Since.IsZero() && !p.Since.Add(d.For).After(now):
 		x.open(r, p, now, false)
 	case x.missing(r, now):
-		p := s.phase(d.Name)
-		p.Since = x.awaited(r)
-		x.open(r, p, now, true)
+		x.openEmpty(r)
 	}
 	if d.Schedule != nil && !r.NextBoundary(from, x.in.Zone).After(now) {
 		x.evaluate(r)
 	}
 }
 
-// missing reports whether a value that the rule needs is overdue.
+// missing reports whether a value that the rule needs is overdue, and nobody was told yet.
 func (x *run) missing(r Rule, at time.Time) bool {
 	d := r.Definition()
-	if d.NoData <= 0 || !x.present() || len(r.Metrics()) == 0 {
+	if d.NoData <= 0 || !x.present() || len(r.Metrics()) == 0 || !r.InSchedule(&x.seen) {
 		return false
 	}
 	if p := x.state.Phases[d.Name]; p != nil && p.Open {

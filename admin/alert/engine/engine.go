@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kioskfleet/admin/alert/rule"
@@ -53,6 +54,8 @@ type Engine struct {
 	shards [shardCount]shard
 	outbox outbox
 
+	replaying atomic.Bool // what came before this start is still told
+
 	waitingMu sync.Mutex
 	waiting   map[string]time.Time // kiosks of which something changed, and when; at most as many as there are
 	wake      chan struct{}        // one slot is enough
@@ -80,6 +83,7 @@ func New(cfg Config) *Engine {
 		e.shards[i].states, e.shards[i].dirty = map[string]*State{}, map[string]struct{}{}
 	}
 	e.outbox.wake = make(chan struct{}, 1)
+	e.replaying.Store(true)
 	return e
 }
 
@@ -96,18 +100,20 @@ func (e *Engine) Restore(saved []fleet.AlertEngineState) error {
 	return nil
 }
 
-// Started says that everything from before this start has been told. What fell due while we were away waits until
-// something is heard of its kiosk: that nobody told us otherwise meanwhile proves nothing.
+// Started says that everything from before this start has been told; until then time stands still, since what is told
+// is of the past and what presence says is of before our restart. What fell due while we were away waits until something
+// is heard of its kiosk: that nobody told us otherwise meanwhile proves nothing.
 func (e *Engine) Started(at time.Time) {
 	for i := range e.shards {
 		sh := &e.shards[i]
 		sh.mu.Lock()
 		for serial, s := range sh.states {
-			s.gap = true
+			s.gap, s.frozen = true, serial != ""
 			defer e.Changed(serial, at)
 		}
 		sh.mu.Unlock()
 	}
+	e.replaying.Store(false)
 }
 
 // SetRules replaces the rules and asks them about every kiosk.

@@ -39,6 +39,14 @@ func launch(t *testing.T, b *book, p *park, rules Set) *rig {
 	}}
 }
 
+// begin launches an engine that there was no run before.
+func begin(t *testing.T, b *book, p *park, rules Set) *rig {
+	t.Helper()
+	r := launch(t, b, p, rules)
+	r.Started(time.Now())
+	return r
+}
+
 func (r *rig) reading(serial string, record uint64, value float64) {
 	now := time.Now()
 	r.Reading(&fleet.Reading{Serial: serial, Time: now, ReceivedAt: now, Source: fleet.Source{Record: record}, Values: []fleet.Value{{Metric: temp, Value: value}}})
@@ -63,7 +71,7 @@ func expect(t *testing.T, b *book, want ...string) {
 
 func TestTimeOpensWithoutAnybodySayingAnything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := launch(t, &book{}, &park{}, fixed{hot(func(r *above) { r.For = time.Minute })})
+		r := begin(t, &book{}, &park{}, fixed{hot(func(r *above) { r.For = time.Minute })})
 		defer r.stop()
 		r.reading("K-1", 1, 80)
 		time.Sleep(59 * time.Second)
@@ -77,7 +85,7 @@ func TestARestartNeitherRepeatsNorForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rules := fixed{hot(func(r *above) { r.For = time.Minute })}
 		b, p := &book{}, &park{}
-		r := launch(t, b, p, rules)
+		r := begin(t, b, p, rules)
 		r.reading("K-1", 1, 80)
 		r.reading("K-2", 2, 80)
 		time.Sleep(30 * time.Second)
@@ -124,9 +132,46 @@ func TestARestartNeitherRepeatsNorForgets(t *testing.T) {
 	})
 }
 
+func TestTimeStandsStillWhileAnEarlierRunIsToldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules := fixed{hot(func(r *above) { r.For = time.Minute })}
+		b, p := &book{}, &park{}
+		r := begin(t, b, p, rules)
+		r.reading("K-1", 1, 80)
+		crash := time.Now()
+		time.Sleep(time.Second)
+		if err := r.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+
+		time.Sleep(time.Hour)
+		r = launch(t, b, p, rules)
+		defer r.stop()
+		time.Sleep(time.Second) // presence still says what it said before the crash
+		again := func(record uint64, after time.Duration, value float64) {
+			at := crash.Add(after)
+			r.Reading(&fleet.Reading{Serial: "K-1", Time: at, ReceivedAt: at, Source: fleet.Source{Record: record}, Values: []fleet.Value{{Metric: temp, Value: value}}})
+			time.Sleep(time.Second)
+		}
+		again(2, 5*time.Second, 80)
+		again(3, 10*time.Second, 70)
+		again(4, 15*time.Second, 80)
+		p.set("K-1", fleet.PresenceOffline, fleet.ReasonAdminRestart)
+		r.Started(time.Now())
+		time.Sleep(time.Minute)
+		p.set("K-1", fleet.PresenceOnline, fleet.ReasonReporting)
+		r.Changed("K-1", time.Now())
+		time.Sleep(time.Second)
+		r.reading("K-1", 5, 70)
+		time.Sleep(time.Second)
+		expect(t, b)
+	})
+}
+
 func TestADatabaseThatIsAwayLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := launch(t, &book{broken: true}, &park{}, fixed{hot(nil)})
+		r := begin(t, &book{broken: true}, &park{}, fixed{hot(nil)})
 		defer r.stop()
 		r.reading("K-1", 1, 80)
 		time.Sleep(10 * time.Second)
@@ -144,7 +189,7 @@ func TestADatabaseThatIsAwayLosesNothing(t *testing.T) {
 
 func TestPresenceAndRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := launch(t, &book{}, &park{}, fixed{off(10 * time.Second)})
+		r := begin(t, &book{}, &park{}, fixed{off(10 * time.Second)})
 		defer r.stop()
 		r.reading("K-1", 1, 70)
 		r.park.set("K-1", fleet.PresenceOffline, fleet.ReasonConnectionLost)
@@ -168,7 +213,7 @@ func TestPresenceAndRemoval(t *testing.T) {
 
 func TestOtherRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := launch(t, &book{}, &park{}, fixed{hot(nil)})
+		r := begin(t, &book{}, &park{}, fixed{hot(nil)})
 		defer r.stop()
 		r.reading("K-1", 1, 80)
 		time.Sleep(time.Second)
@@ -210,7 +255,7 @@ func (v values) Value(name string) (float64, bool) {
 
 func TestThePlatformItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := launch(t, &book{}, &park{}, onlyPlatform{})
+		r := begin(t, &book{}, &park{}, onlyPlatform{})
 		defer r.stop()
 		for _, used := range []float64{0.5, 0.95, 0.96, 0.4} {
 			r.Platform(values{"platform.disk_used": used}, time.Now())
@@ -294,7 +339,7 @@ func survive(t *testing.T, rules Set, inputs []*fleet.Reading, crashes map[int]b
 
 func TestManyKiosksAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := launch(t, &book{}, &park{}, fixed{hot(nil)})
+		r := begin(t, &book{}, &park{}, fixed{hot(nil)})
 		var group sync.WaitGroup
 		for w := range 8 {
 			group.Go(func() {

@@ -79,8 +79,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// Settle works on what Changed told.
+// Settle works on what Changed told, once Started was called.
 func (e *Engine) Settle() {
+	if e.replaying.Load() {
+		return
+	}
 	e.waitingMu.Lock()
 	waiting := e.waiting
 	e.waiting = map[string]time.Time{}
@@ -92,6 +95,9 @@ func (e *Engine) Settle() {
 
 // tick handles the deadlines up to now.
 func (e *Engine) tick(now time.Time) {
+	if e.replaying.Load() {
+		return
+	}
 	for i := range e.shards {
 		for _, serial := range e.shards[i].overdue(now) {
 			e.step(serial, Input{At: now})

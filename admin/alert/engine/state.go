@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,12 +26,14 @@ type State struct {
 	Came   map[string]time.Time `json:"came,omitempty"`   // when a metric of a rule with NoData came last
 	Past   []*Samples           `json:"past,omitempty"`   // of the rates that rules ask for
 
-	reading *fleet.Reading // the last that counted as live
+	newest  *fleet.Reading // by the kiosk's clock, whether or not it counted as live
+	reading *fleet.Reading // the last that counted as live; nil: none since the kiosk was gone
 	live    *fleet.Live    // as at the last input
 	kiosk   *fleet.Kiosk
 	seen    bool      // there was an input
 	kept    bool      // what is stored of it says more than nothing
 	gap     bool      // we were away since the last input: what fell due meanwhile waits for the next
+	frozen  bool      // of what the kiosk reports we have heard nothing since our restart
 	due     time.Time // the next deadline, zero: none
 }
 
@@ -154,7 +157,7 @@ func (s *State) alert(r Rule, p *Phase, v *rule.View) fleet.Alert {
 		a.Site, a.Model, a.Tags = k.Site, k.Model, k.Tags
 	}
 	if l := v.Live; l != nil {
-		a.AgentVersion, a.Network = l.AgentVersion, networkOf(s.reading, l)
+		a.AgentVersion, a.Network = l.AgentVersion, networkOf(v.Reading, l)
 		if a.Model == "" {
 			a.Model = l.Model
 		}
@@ -181,8 +184,9 @@ func (s *State) resolved(name string, p *Phase, at time.Time, why string) fleet.
 // networkMetrics name the network path of a kiosk where it says so itself.
 var networkMetrics = []string{"network.carrier", "network.ssid", "network.gateway"}
 
-// networkOf returns the network path that a kiosk is on, empty when it is not known.
-func networkOf(r *fleet.Reading, _ *fleet.Live) string {
+// networkOf returns the network path that a kiosk is on, empty when it is not known: what it says itself, or the address
+// that it connects from. A loopback address is that of a proxy or of a simulated kiosk and says nothing.
+func networkOf(r *fleet.Reading, l *fleet.Live) string {
 	if r != nil {
 		for _, metric := range networkMetrics {
 			if text, ok := r.Text(metric); ok && text != "" {
@@ -190,7 +194,10 @@ func networkOf(r *fleet.Reading, _ *fleet.Live) string {
 			}
 		}
 	}
-	return ""
+	if addr, err := netip.ParseAddr(l.Remote); err == nil && addr.Unmap().IsLoopback() {
+		return ""
+	}
+	return l.Remote
 }
 
 // forget resolves every open alert of a kiosk that is no longer registered.
