@@ -44,6 +44,8 @@ func (x *run) due(r Rule, from, now time.Time) {
 	switch {
 	case p != nil && p.Open && !p.Clearing.IsZero() && !p.Clearing.Add(s.clearFor(d, p)).After(now):
 		x.close(r, p, now)
+	case p != nil && p.Open && p.NoData && !x.complete(r):
+		p.Clearing = time.Time{} // the value came, but does not go on coming
 	case p != nil && !p.Open && !p.Since.IsZero() && !p.Since.Add(d.For).After(now):
 		x.open(r, p, now, false)
 	case x.missing(r, now):
@@ -95,6 +97,9 @@ func (x *run) next() time.Time {
 		case p != nil && p.Open:
 			if !p.Clearing.IsZero() {
 				earliest(p.Clearing.Add(s.clearFor(d, p)))
+				if p.NoData {
+					earliest(s.oldest(r).Add(d.NoData))
+				}
 			}
 		case p != nil && !p.Since.IsZero():
 			earliest(p.Since.Add(d.For))

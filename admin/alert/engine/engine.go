@@ -118,10 +118,11 @@ func (e *Engine) Started(at time.Time) {
 
 // SetRules replaces the rules and asks them about every kiosk.
 func (e *Engine) SetRules(rules Set) {
+	now := e.cfg.Now().UTC()
+	e.tick(now)
 	e.rulesMu.Lock()
 	e.rules = rules
 	e.rulesMu.Unlock()
-	now := e.cfg.Now()
 	for i := range e.shards {
 		sh := &e.shards[i]
 		sh.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -263,78 +262,6 @@ func TestThePlatformItself(t *testing.T) {
 		}
 		expect(t, r.book, "opened  platform_disk", "resolved  platform_disk")
 	})
-}
-
-// TestACrashAnywhereChangesNothing holds a run that crashes and replays against one that does not.
-func TestACrashAnywhereChangesNothing(t *testing.T) {
-	rules := fixed{
-		hot(func(r *above) { r.For, r.ClearFor, r.clear = 20*time.Second, 12*time.Second, 72 }),
-		hot(func(r *above) { r.Name, r.limit = "warm", 71 }),
-		hot(func(r *above) { r.Name, r.limit, r.NoData = "quiet", 90, 30*time.Second }),
-		hot(func(r *above) { r.Name, r.window, r.limit = "rises", 30*time.Second, 400 }),
-	}
-	for seed := range uint64(60) {
-		random := rand.New(rand.NewPCG(seed, 1))
-		var inputs []*fleet.Reading
-		for i := range 120 {
-			r := reading(i+1, float64(i)*5, 66+random.Float64()*12)
-			switch random.IntN(12) {
-			case 0:
-				r.Values = nil
-			case 1:
-				r.Time = r.Time.Add(-time.Hour)
-			}
-			inputs = append(inputs, r)
-		}
-		want := lines(survive(t, rules, inputs, nil))
-		if len(want) == 0 {
-			t.Fatalf("seed %d: nothing happens", seed)
-		}
-		crashes := map[int]bool{}
-		for range 3 {
-			crashes[random.IntN(len(inputs))] = true
-		}
-		if got := lines(survive(t, rules, inputs, crashes)); !slices.Equal(got, want) {
-			t.Fatalf("seed %d: with crashes at %v\n got %q\nwant %q", seed, crashes, got, want)
-		}
-	}
-}
-
-// survive feeds readings, with a checkpoint now and then; at a crash everything in memory is lost, and what came after
-// the last checkpoint comes again.
-func survive(t *testing.T, rules Set, inputs []*fleet.Reading, crashes map[int]bool) []fleet.AlertChange {
-	t.Helper()
-	b := &book{}
-	fresh := func() *Engine {
-		e := New(Config{Desk: b, Fleet: &park{}, Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler)})
-		if err := e.Restore(b.saved()); err != nil {
-			t.Fatal(err)
-		}
-		e.rules = rules
-		return e
-	}
-	e, position := fresh(), 0
-	for i := 0; i < len(inputs); i++ {
-		e.Reading(inputs[i])
-		if crashes[i] {
-			delete(crashes, i)
-			e, i = fresh(), position-1
-			continue
-		}
-		if i%3 == 0 { // found things are stored soon
-			if err := e.write(t.Context(), false); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if i%10 == 9 {
-			if err := e.Checkpoint(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			position = i + 1
-		}
-	}
-	e.Finish(t.Context())
-	return b.changes
 }
 
 func TestManyKiosksAtOnce(t *testing.T) {

@@ -25,6 +25,9 @@ type State struct {
 	Phases map[string]*Phase    `json:"phases,omitempty"` // by rule
 	Came   map[string]time.Time `json:"came,omitempty"`   // when a metric of a rule with NoData came last
 	Past   []*Samples           `json:"past,omitempty"`   // of the rates that rules ask for
+	// Reading is the last that counted as live, kept while something waits that it began; what falls due then is told with
+	// its values.
+	Reading *fleet.Reading `json:"reading,omitempty"`
 
 	newest  *fleet.Reading // by the kiosk's clock, whether or not it counted as live
 	reading *fleet.Reading // the last that counted as live; nil: none since the kiosk was gone
@@ -215,8 +218,22 @@ func (s *State) forget(at time.Time) []fleet.AlertChange {
 // idle reports whether the next start needs to know nothing of it but how far it has come.
 func (s *State) idle() bool { return len(s.Phases) == 0 && len(s.Came) == 0 && len(s.Past) == 0 }
 
+// waits reports whether a deadline of a rule is near that the last reading began.
+func (s *State) waits() bool {
+	for _, p := range s.Phases {
+		if !p.Open || !p.Clearing.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // save returns what is kept of the state for the next start.
 func (s *State) save() (fleet.AlertEngineState, error) {
+	s.Reading = nil
+	if s.waits() {
+		s.Reading = s.reading
+	}
 	data, err := json.Marshal(s)
 	if err != nil {
 		return fleet.AlertEngineState{}, fmt.Errorf("alert state of %q: %w", s.Serial, err)
@@ -231,6 +248,7 @@ func load(saved fleet.AlertEngineState) (*State, error) {
 		return nil, fmt.Errorf("alert state of %q: %w", saved.Serial, err)
 	}
 	s.Serial, s.Source, s.kept = saved.Serial, saved.Source, true
+	s.reading, s.newest = s.Reading, s.Reading
 	maps.DeleteFunc(s.Phases, func(_ string, p *Phase) bool { return p == nil })
 	s.Past = slices.DeleteFunc(s.Past, func(p *Samples) bool { return p == nil || len(p.Points) == 0 })
 	for _, p := range s.Past {

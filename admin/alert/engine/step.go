@@ -43,7 +43,8 @@ type Input struct {
 // no clock and does no I/O: the same state, rules and input give the same result.
 //
 // Deadlines that lie before the input come first, each at its own time, so that it makes no difference how often
-// somebody asks. Rules that are no longer among those given resolve their alerts.
+// somebody asks. The rules are taken to be those since the last input; before others are given, what fell due by the old
+// ones is to be asked for. Rules that are no longer among those given resolve their alerts.
 func Step(s *State, rules []Rule, in Input) []fleet.AlertChange {
 	if in.Source != (fleet.Source{}) {
 		if !in.Source.After(s.Source) {
@@ -55,7 +56,10 @@ func Step(s *State, rules []Rule, in Input) []fleet.AlertChange {
 		in.At = s.At // what is told late happened before, but nobody can act on it before now
 	}
 	run := &run{state: s, rules: rules, in: in}
-	if !s.gap && s.seen {
+	if !s.seen && s.kept { // an earlier run left it, which told nothing of these
+		s.live, s.kiosk = in.Live, in.Kiosk
+	}
+	if !s.gap && (s.seen || s.kept) {
 		run.deadlines()
 	}
 	s.gap, s.seen, s.live, s.kiosk = false, true, in.Live, in.Kiosk

@@ -96,7 +96,7 @@ func play(rules []Rule, story []moment, pace float64) []fleet.AlertChange {
 	kiosk := &fleet.Kiosk{Serial: "K-1"}
 	live := &fleet.Live{Presence: fleet.PresenceOnline, PresenceSince: start}
 	var found []fleet.AlertChange
-	var last float64
+	last := story[0].at
 	for i, m := range story {
 		if pace > 0 {
 			for now := last + pace; now < m.at; now += pace {
@@ -125,6 +125,7 @@ func play(rules []Rule, story []moment, pace float64) []fleet.AlertChange {
 			}
 		}
 		if m.rules != nil {
+			found = append(found, Step(s, rules, Input{At: in.At, Kiosk: kiosk, Live: live})...)
 			rules = m.rules
 		}
 		in.Live = live
