@@ -41,7 +41,10 @@ type Config struct {
 	Desk  Desk
 	Fleet Fleet
 	Now   func() time.Time
-	Log   *slog.Logger
+	// Told returns the time up to which everything that was received has been told, as of now. Deadlines wait for it, so that
+	// a reading which is still to be told is not taken for silence. nil: always up to now.
+	Told func(now time.Time) time.Time
+	Log  *slog.Logger
 }
 
 // shardCount is how many kiosks can be worked on at the same time.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,36 @@ func TestTimeStandsStillWhileAnEarlierRunIsToldAgain(t *testing.T) {
 		r.reading("K-1", 5, 70)
 		time.Sleep(time.Second)
 		expect(t, b)
+	})
+}
+
+func TestTimeDoesNotOvertakeWhatIsStillToBeTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var behind atomic.Int64
+		b := &book{}
+		e := New(Config{
+			Desk: b, Fleet: &park{}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Told: func(now time.Time) time.Time { return now.Add(-time.Duration(behind.Load())) },
+		})
+		e.SetRules(fixed{hot(func(r *above) { r.For = time.Minute })})
+		e.Started(time.Now())
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { _ = e.Run(ctx) })
+		defer group.Wait()
+		defer cancel()
+		r := &rig{Engine: e}
+		r.reading("K-1", 1, 80)
+		r.reading("K-2", 1, 80)
+		behind.Store(int64(5 * time.Minute))
+		time.Sleep(59 * time.Second)
+		at := time.Now()
+		time.Sleep(2 * time.Minute)
+		expect(t, b)
+		e.Reading(&fleet.Reading{Serial: "K-1", Time: at, ReceivedAt: at, Source: fleet.Source{Record: 2}, Values: []fleet.Value{{Metric: temp, Value: 70}}})
+		behind.Store(0)
+		time.Sleep(time.Second)
+		expect(t, b, "opened K-2 hot")
 	})
 }
 

@@ -93,10 +93,13 @@ func (e *Engine) Settle() {
 	}
 }
 
-// tick handles the deadlines up to now.
+// tick handles the deadlines up to now, or up to when everything has been told.
 func (e *Engine) tick(now time.Time) {
 	if e.replaying.Load() {
 		return
+	}
+	if e.cfg.Told != nil {
+		now = e.cfg.Told(now)
 	}
 	for i := range e.shards {
 		for _, serial := range e.shards[i].overdue(now) {
