@@ -39,14 +39,19 @@ type exporter struct {
 	rows int
 }
 
-func newExporter(c echo.Context) *exporter {
+// newExporter begins a file of that name with its header.
+func newExporter(c echo.Context, name string, header ...string) *exporter {
 	h := c.Response().Header()
 	h.Set(echo.HeaderContentType, "text/csv; charset=utf-8")
-	h.Set(echo.HeaderContentDisposition, `attachment; filename="telemetry.csv"`)
+	h.Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`.csv"`)
 	c.Response().WriteHeader(http.StatusOK)
 	e := &exporter{c: c, csv: csv.NewWriter(c.Response())}
-	e.write("time", "name", "group", "metric", "unit", "agg", "value")
+	e.write(header...)
 	return e
+}
+
+func newSeriesExporter(c echo.Context) *exporter {
+	return newExporter(c, "telemetry", "time", "name", "group", "metric", "unit", "agg", "value")
 }
 
 func (e *exporter) write(cells ...string) {
@@ -79,7 +84,7 @@ func harmless(text string) string {
 }
 
 func writeCSV(c echo.Context, results []result) error {
-	e := newExporter(c)
+	e := newSeriesExporter(c)
 	for _, r := range results {
 		e.result(r)
 	}
@@ -105,13 +110,13 @@ func (s *Server) exportQuery(ctx context.Context, c echo.Context, q query) error
 				s.log.Warn("an export was broken off", "request_id", requestID(c), "error", err)
 				panic(http.ErrAbortHandler) // the status is sent: the client sees the connection end
 			case e == nil:
-				e = newExporter(c)
+				e = newSeriesExporter(c)
 			}
 			e.result(r)
 		}
 	}
 	if e == nil {
-		e = newExporter(c)
+		e = newSeriesExporter(c)
 	}
 	return e.done()
 }

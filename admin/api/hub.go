@@ -6,9 +6,9 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
-// maxQueuedCommands bounds the steps of commands that wait for one slow client; then it is told to
-// load again.
-const maxQueuedCommands = 1000
+// maxQueued bounds the steps of commands that wait for one slow client, and so the changes of alerts and of
+// incidents; then it is told to load again.
+const maxQueued = 1000
 
 // Hub tells the clients of the live stream what changed. Kiosks and readings are noted by serial and
 // read when a client takes them, so a slow client gets the newest and never more than one per kiosk;
@@ -27,23 +27,27 @@ type client struct {
 	serial string // only this kiosk; empty: all
 	wake   chan struct{}
 
-	mu       sync.Mutex
-	kiosks   map[string]struct{}
-	readings map[string]struct{}
-	removed  []string
-	commands []fleet.Command
-	resync   bool
-	done     bool
+	mu        sync.Mutex
+	kiosks    map[string]struct{}
+	readings  map[string]struct{}
+	removed   []string
+	commands  []fleet.Command
+	alerts    []fleet.Alert
+	incidents []fleet.Incident
+	resync    bool
+	done      bool
 }
 
 // delivery is what waits for a client.
 type delivery struct {
-	kiosks   map[string]struct{}
-	readings map[string]struct{}
-	removed  []string
-	commands []fleet.Command
-	resync   bool
-	done     bool // the server stops
+	kiosks    map[string]struct{}
+	readings  map[string]struct{}
+	removed   []string
+	commands  []fleet.Command
+	alerts    []fleet.Alert
+	incidents []fleet.Incident
+	resync    bool
+	done      bool // the server stops
 }
 
 // Kiosk tells that a kiosk's registration, presence, status or verdict changed.
@@ -68,13 +72,39 @@ func (h *Hub) Removed(serial string) {
 // Command tells that a command took a step.
 func (h *Hub) Command(command fleet.Command) {
 	h.each(command.Serial, func(c *client) {
-		if len(c.commands) >= maxQueuedCommands {
-			c.commands, c.resync = nil, true
-		}
-		if !c.resync {
-			c.commands = append(c.commands, command)
+		c.commands = queued(c, c.commands, command)
+	})
+}
+
+// Alert tells that an alert opened or changed. The stream of one kiosk gets its own alerts.
+func (h *Hub) Alert(a fleet.Alert) {
+	h.each(a.Serial, func(c *client) {
+		if c.serial == "" || c.serial == a.Serial { // one of the platform itself has no serial
+			c.alerts = queued(c, c.alerts, a)
 		}
 	})
+}
+
+// Incident tells that an incident opened or changed. The stream of one kiosk does not get it: it is about many.
+func (h *Hub) Incident(i fleet.Incident) {
+	h.each("", func(c *client) {
+		if c.serial == "" {
+			c.incidents = queued(c, c.incidents, i)
+		}
+	})
+}
+
+// queued appends to a queue of a client; when that is full, the client must load again, and what it is told
+// before it does is of no use. The client is locked.
+func queued[T any](c *client, queue []T, item T) []T {
+	if len(queue) >= maxQueued {
+		c.resync = true
+		return nil
+	}
+	if c.resync {
+		return queue
+	}
+	return append(queue, item)
 }
 
 // Close ends every stream, so that the server can stop.
@@ -124,7 +154,7 @@ func (h *Hub) leave(c *client) {
 func (c *client) take() delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := delivery{removed: c.removed, commands: c.commands, resync: c.resync, done: c.done}
+	d := delivery{removed: c.removed, commands: c.commands, alerts: c.alerts, incidents: c.incidents, resync: c.resync, done: c.done}
 	// An empty map stays here: the hub may write to it while the client works on what it took.
 	if len(c.kiosks) > 0 {
 		d.kiosks, c.kiosks = c.kiosks, map[string]struct{}{}
@@ -132,6 +162,6 @@ func (c *client) take() delivery {
 	if len(c.readings) > 0 {
 		d.readings, c.readings = c.readings, map[string]struct{}{}
 	}
-	c.removed, c.commands, c.resync = nil, nil, false
+	c.removed, c.commands, c.alerts, c.incidents, c.resync = nil, nil, nil, nil, false
 	return d
 }

@@ -42,6 +42,7 @@ var sentinels = []struct {
 }{
 	{fleet.ErrNotFound, http.StatusNotFound, "Not found"},
 	{fleet.ErrExists, http.StatusConflict, "Already exists"},
+	{fleet.ErrConflict, http.StatusConflict, "Changed meanwhile"},
 	{fleet.ErrUnauthorized, http.StatusUnauthorized, "Not logged in"},
 	{fleet.ErrForbidden, http.StatusForbidden, "Not allowed"},
 	{fleet.ErrTokenInvalid, http.StatusUnauthorized, "Enrolment token not valid"},
@@ -60,6 +61,7 @@ var advice = map[error]string{
 	fleet.ErrTokenInvalid:  "issue a new one with `admin enroll-token create` or POST /api/v1/enrollment-tokens",
 	fleet.ErrTokenExpired:  "issue a new one with `admin enroll-token create` or POST /api/v1/enrollment-tokens",
 	fleet.ErrTokenUsedUp:   "issue one with more uses",
+	fleet.ErrConflict:      "load it again and repeat the change",
 	fleet.ErrNotRegistered: "register its serial first with `admin kiosk add` or POST /api/v1/kiosks",
 }
 

@@ -29,7 +29,8 @@ var contract []byte
 // Prefix is the path below which the API lives.
 const Prefix = "/api/v1"
 
-// Config says what the API works on. Only Behind, Classify, Metrics and PromQL may be nil.
+// Config says what the API works on. Only Behind, Classify, Metrics and PromQL may be nil, and the parts from
+// Alerts to Forecasts: the calls of one that is not there are unknown.
 type Config struct {
 	Registry  Registry
 	Enrolment Enrolment
@@ -41,10 +42,18 @@ type Config struct {
 	Settling  Settling
 	Intake    Intake
 	Auth      Auth
-	Hub       *Hub
-	Web       http.Handler // the operators' page
-	Ready     Check
-	Behind    Check // what does not work yet although it is ready
+
+	Alerts        Alerts
+	Rules         Rules
+	Backtest      Backtest
+	Notifications Notifications
+	Availability  Availability
+	Forecasts     Forecasts
+
+	Hub    *Hub
+	Web    http.Handler // the operators' page
+	Ready  Check
+	Behind Check // what does not work yet although it is ready
 	// Classify says how to answer errors of packages that the API does not know.
 	Classify func(error) (Fault, bool)
 	// PromQL serves PrometheusPrefix to those who may read; nil for nobody.
@@ -90,9 +99,12 @@ func New(cfg Config) (*Server, error) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
 
+// adder adds a route below Prefix.
+type adder func(method, path string, h echo.HandlerFunc, more ...echo.MiddlewareFunc)
+
 // below returns a function that adds a route below Prefix, behind guards. Echo's groups would put the
 // guards before unknown paths as well: those of the last group, for everybody.
-func (s *Server) below(guards ...echo.MiddlewareFunc) func(method, path string, h echo.HandlerFunc, more ...echo.MiddlewareFunc) {
+func (s *Server) below(guards ...echo.MiddlewareFunc) adder {
 	return func(method, path string, h echo.HandlerFunc, more ...echo.MiddlewareFunc) {
 		s.echo.Add(method, Prefix+path, h, slices.Concat([]echo.MiddlewareFunc{noStore}, guards, more)...)
 	}
@@ -149,6 +161,7 @@ func (s *Server) routes() {
 	admin(http.MethodPost, "/tokens", s.createToken)
 	admin(http.MethodDelete, "/tokens/:id", s.deleteToken)
 
+	s.alertRoutes(viewer, operator, admin)
 	if s.cfg.PromQL != nil {
 		e.Any(PrometheusPrefix+"/*", echo.WrapHandler(s.cfg.PromQL), noStore, s.prometheusErrors, s.authenticate, s.sameOrigin, s.require(fleet.RoleViewer))
 	}

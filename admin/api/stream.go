@@ -132,6 +132,16 @@ func (w *sseWriter) deliver(d delivery) error {
 			return err
 		}
 	}
+	for _, a := range d.alerts {
+		if err := w.event("alert", viewAlert(a)); err != nil {
+			return err
+		}
+	}
+	for _, i := range d.incidents {
+		if err := w.event("incident", viewIncident(i)); err != nil {
+			return err
+		}
+	}
 	for serial := range d.readings {
 		w.later[serial] = struct{}{}
 	}

@@ -339,21 +339,21 @@ func TestASlowClientGetsTheNewestOrIsToldToLoadAgain(t *testing.T) {
 		l.w.stall()
 		s.hub.Kiosk("K-1")
 		time.Sleep(2 * coalesce) // the stream is stuck in writing this
-		for i := range maxQueuedCommands {
+		for i := range maxQueued {
 			s.hub.Command(fleet.Command{ID: fmt.Sprint(i), Serial: "K-2"})
 		}
 		for range 10_000 {
 			s.hub.Kiosk("K-3")
 		}
 		l.w.readOn()
-		if got := l.heard(); len(got) != maxQueuedCommands+2 || names(got[:2]) != "kiosk K-1, kiosk K-3" || got[2].data["id"] != "0" {
+		if got := l.heard(); len(got) != maxQueued+2 || names(got[:2]) != "kiosk K-1, kiosk K-3" || got[2].data["id"] != "0" {
 			t.Errorf("heard %d events", len(got))
 		}
 
 		l.w.stall()
 		s.hub.Kiosk("K-1")
 		time.Sleep(2 * coalesce)
-		for i := range maxQueuedCommands + 1 {
+		for i := range maxQueued + 1 {
 			s.hub.Command(fleet.Command{ID: fmt.Sprint(i), Serial: "K-2"})
 		}
 		s.hub.Kiosk("K-2")

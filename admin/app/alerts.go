@@ -10,11 +10,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kioskfleet/admin/alert/backtest"
 	"kioskfleet/admin/alert/desk"
 	"kioskfleet/admin/alert/engine"
 	"kioskfleet/admin/alert/notify"
 	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/alert/rulebook"
+	"kioskfleet/admin/api"
 	"kioskfleet/admin/derived"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/admin/presence"
@@ -58,7 +60,15 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 	}); err != nil {
 		return err
 	}
-	a.alerts.desk.Observe(func([]fleet.Alert, []fleet.Incident) { a.alerts.notifier.Wake() })
+	a.alerts.desk.Observe(func(alerts []fleet.Alert, incidents []fleet.Incident) {
+		for _, alert := range alerts {
+			a.hub.Alert(alert)
+		}
+		for _, incident := range incidents {
+			a.hub.Incident(incident)
+		}
+		a.alerts.notifier.Wake()
+	})
 	a.alerts.engine = engine.New(engine.Config{Desk: a.alerts.desk, Fleet: around, Now: now, Log: log})
 	states, err := a.store.AlertStates(ctx)
 	if err != nil {
@@ -101,6 +111,27 @@ func (al *alerts) register(metrics prometheus.Registerer) {
 	counter("kioskfleet_notifications_failed_total", "Attempts to deliver a message of alerts that failed.", func(s notify.Stats) int64 { return s.FailedAttempts })
 	counter("kioskfleet_notifications_given_up_total", "Messages of alerts that were not delivered in the end.", func(s notify.Stats) int64 { return s.GaveUp })
 	counter("kioskfleet_alert_feed_dropped_total", "Messages of the MQTT feed of alerts that found no room.", func(s notify.Stats) int64 { return s.Dropped })
+}
+
+// ruleBook lets the API keep the rules.
+type ruleBook struct{ *rulebook.Book }
+
+// Vocabulary implements api.Rules.
+func (ruleBook) Vocabulary() []api.Word {
+	words := rule.Vocabulary()
+	out := make([]api.Word, len(words))
+	for i, w := range words {
+		out[i] = api.Word{Name: w.Name, Kind: string(w.Kind), Unit: w.Unit, Text: w.Text, Words: w.Words}
+	}
+	return out
+}
+
+// past lets the API run rules over the past.
+type past struct{ backtest *backtest.Backtest }
+
+// Backtest implements api.Backtest.
+func (p past) Backtest(ctx context.Context, r fleet.BacktestRequest) (fleet.BacktestResult, error) {
+	return p.backtest.Run(ctx, r)
 }
 
 // surroundings tell engine and desk about kiosks.

@@ -180,6 +180,8 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	handler, err := api.New(api.Config{
 		Registry: a.registry, Enrolment: enrolment, Presence: a.tracker, Commands: commands{a.ladder}, History: a.store,
 		Series: newQuestions(a.rollups, now), Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Behind: a.behind, Classify: classify,
+		Alerts: a.alerts.desk, Rules: ruleBook{a.alerts.rules}, Notifications: a.alerts.notifier, Availability: a.availability,
+		Forecasts: a.alerts.derived.Forecasts(), Backtest: past{newBacktest(a.registry, a.tracker, a.store, a.rollups, a.ingest, now)},
 		PromQL:  newPromQL(cfg, &readable, a.registry, metrics, log),
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})

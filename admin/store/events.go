@@ -24,14 +24,9 @@ func (s *Store) Events(ctx context.Context, serial string, before time.Time, id 
 	if !before.IsZero() {
 		at = millis(before)
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT id, serial, at, kind, subject, from_, to_, reason, actor FROM events
+	rows, err := s.read.QueryContext(ctx, `SELECT `+eventColumns+` FROM events
 		WHERE serial = $1 AND (at, id) < ($2, $3) ORDER BY at DESC, id DESC LIMIT $4`, serial, at, id, limit)
-	out, err := collect(rows, err, func(row scanner) (e fleet.Event, err error) {
-		var at int64
-		err = row.Scan(&e.ID, &e.Serial, &at, &e.Kind, &e.Subject, &e.From, &e.To, &e.Reason, &e.Actor)
-		e.At = fromMillis(at)
-		return e, err
-	})
+	out, err := collect(rows, err, scanEvent)
 	if err != nil {
 		return nil, fmt.Errorf("events of %s: %w", serial, err)
 	}

@@ -70,6 +70,7 @@ type options struct {
 	profile  bool
 	fleet    fleetOptions
 	series   seriesOptions
+	alerts   alertOptions
 	only     string
 }
 
@@ -79,6 +80,7 @@ const (
 	partRecovery   = "recovery"
 	partFleet      = "fleet"
 	partSeries     = "series"
+	partAlerts     = "alerts"
 )
 
 // runs tells whether a part was asked for.
@@ -97,7 +99,7 @@ func parse(args []string) (options, []int, []int, error) {
 	flags.BoolVar(&o.profile, "profile", true, "profile admin under load")
 	flags.IntVar(&o.fleet.kiosks, "kiosks", 15_000, "kiosks of the fleet")
 	flags.DurationVar(&o.fleet.steady, "steady", 2*time.Minute, "how long the fleet is measured once it is connected")
-	flags.StringVar(&o.only, "only", "", "one part of it: throughput, recovery, fleet or series")
+	flags.StringVar(&o.only, "only", "", "one part of it: throughput, recovery, fleet, series or alerts")
 	flags.StringVar(&o.admin, "admin", "", "program to measure; default: built from this module")
 	flags.StringVar(&o.spawner, "spawner", "", "program that runs the fleet; default: built from this module")
 	if err := flags.Parse(args); err != nil {
@@ -106,9 +108,9 @@ func parse(args []string) (options, []int, []int, error) {
 	if flags.NArg() > 0 {
 		return o, nil, nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
-	o.series = wholeSeries
+	o.series, o.alerts = wholeSeries, wholeAlerts
 	if o.quick {
-		o.series = quickSeries
+		o.series, o.alerts = quickSeries, quickAlerts
 		quick := map[string]string{"clients": "200", "windows": "1,8", "rounds": "1", "duration": "3s", "journal-mb": "64", "kiosks": "300", "steady": "10s"}
 		flags.Visit(func(f *flag.Flag) { delete(quick, f.Name) }) // what was asked for stays
 		for name, value := range quick {
@@ -123,8 +125,8 @@ func parse(args []string) (options, []int, []int, error) {
 	if o.fleet.kiosks < 1 || o.fleet.kiosks > maxKiosks || o.fleet.steady < time.Second {
 		return o, nil, nil, fmt.Errorf("1 to %d kiosks and at least 1s of them", maxKiosks)
 	}
-	if parts := []string{"", partThroughput, partRecovery, partFleet, partSeries}; !slices.Contains(parts, o.only) {
-		return o, nil, nil, fmt.Errorf("--only %q is no part: throughput, recovery, fleet, series", o.only)
+	if parts := []string{"", partThroughput, partRecovery, partFleet, partSeries, partAlerts}; !slices.Contains(parts, o.only) {
+		return o, nil, nil, fmt.Errorf("--only %q is no part: throughput, recovery, fleet, series, alerts", o.only)
 	}
 	clients, err := numbers(o.clients, 10_000)
 	if err != nil {
@@ -188,6 +190,10 @@ func run(ctx context.Context, args []string) error {
 		for _, err := range failed {
 			problem(partSeries, err)
 		}
+	}
+	if o.runs(partAlerts) && ctx.Err() == nil {
+		r.Alerts, err = b.alerts(ctx, o.alerts)
+		problem(partAlerts, err)
 	}
 	r.print(os.Stdout)
 	if o.json != "" {

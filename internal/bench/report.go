@@ -24,6 +24,7 @@ type report struct {
 	Profile    *profile         `json:"profile,omitempty"`
 	Fleet      *fleetRun        `json:"fleet,omitempty"`
 	Series     *seriesRun       `json:"series,omitempty"`
+	Alerts     *alertRun        `json:"alerts,omitempty"`
 	Problems   []string         `json:"problems,omitempty"`
 }
 
@@ -97,6 +98,9 @@ func (r *report) print(w io.Writer) {
 	}
 	if r.Series != nil {
 		r.Series.print(w)
+	}
+	if r.Alerts != nil {
+		r.Alerts.print(w)
 	}
 	for _, problem := range r.Problems {
 		fmt.Fprintf(w, "\nnot measured: %s\n", problem)

@@ -40,7 +40,7 @@ func (c Config) withDefaults() Config {
 	c.MinKiosks = cmp.Or(c.MinKiosks, DefaultMinKiosks)
 	c.MinShare = cmp.Or(c.MinShare, DefaultMinShare)
 	if c.Causes == nil {
-		c.Causes = [][]string{{"offline", "stale", "cannot_serve"}}
+		c.Causes = [][]string{{"offline", "not_back", "stale", "cannot_serve"}}
 	}
 	return c
 }

@@ -13,6 +13,7 @@ import (
 // words says what is wrong with kiosks for which a rule fires; other rules are named.
 var words = map[string]string{
 	"offline":           "offline",
+	"not_back":          "not back since the platform restarted",
 	"stale":             "silent",
 	"cannot_serve":      "unable to serve",
 	"printer_paper_jam": "with a paper jam",

@@ -34,6 +34,7 @@ type expression struct {
 type uses struct {
 	metrics  []string // reported ones that it cannot do without
 	optional []string // reported ones that it can
+	fields   []string // names that are neither
 	derived  []string
 	windows  []Window
 	presence bool
@@ -215,6 +216,7 @@ func (c *compiler) name(n ast.Node) (*node, error) {
 		return nil, c.wrong(n, "a name has the form group.field, such as hardware.cpu_temp")
 	}
 	if f := lookupField(name); f != nil {
+		c.uses.fields = add(c.uses.fields, name)
 		c.uses.presence = c.uses.presence || f.presence
 		if f.presence {
 			c.approximate("presence")

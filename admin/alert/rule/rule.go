@@ -222,6 +222,32 @@ func (c *Compiled) Reported() []string {
 	return out
 }
 
+// Fields are the names that the rule looks at which are neither reported metrics nor computed, such as status.
+func (c *Compiled) Fields() []string {
+	var out []string
+	for _, e := range []*expression{c.condition, c.clear} {
+		if e != nil {
+			for _, name := range e.uses.fields {
+				out = add(out, name)
+			}
+		}
+	}
+	return out
+}
+
+// Derived are the computed values that the rule looks at.
+func (c *Compiled) Derived() []string {
+	var out []string
+	for _, e := range []*expression{c.condition, c.clear} {
+		if e != nil {
+			for _, name := range e.uses.derived {
+				out = add(out, name)
+			}
+		}
+	}
+	return out
+}
+
 // Approximate says which of what the rule looks at a replay of stored readings cannot tell exactly; empty: nothing.
 func (c *Compiled) Approximate() []string {
 	var out []string

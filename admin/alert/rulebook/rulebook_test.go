@@ -141,7 +141,7 @@ func TestTheShippedRulesOfAKiosk(t *testing.T) {
 			v.Reading = nil
 		}, ""},
 		{"lost", gone(fleet.ReasonConnectionLost), "offline"},
-		{"not back after our restart", gone(fleet.ReasonAdminRestart), "offline"},
+		{"not back after our restart", gone(fleet.ReasonAdminRestart), "not_back"},
 		{"said goodbye", gone(fleet.ReasonCleanDisconnect), "shut_down"},
 		{"revoked", gone(fleet.ReasonRevoked), ""},
 		{"hot", value("hardware.cpu_temp", 76), "cpu_temp_high"},

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"kioskfleet/internal/durablefile"
 )
@@ -93,6 +94,22 @@ func (j *Journal) oldest() uint64 {
 		return j.segments[0].first
 	}
 	return j.next
+}
+
+// Browse returns a reader for whoever only looks: it has no position on disk, keeps nothing from being dropped and
+// must not commit. It begins with the first record that may have come at or after a time, or earlier; what is
+// dropped before it gets there is an error of Next.
+func (j *Journal) Browse(name string, since time.Time) *Reader {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := &Reader{journal: j, name: name, number: j.next}
+	for i, s := range j.segments {
+		if i == len(j.segments)-1 || !s.lastAt.Before(since) {
+			r.number = s.first
+			break
+		}
+	}
+	return r
 }
 
 // Position returns the number of the record that Next returns next.

@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kioskfleet/kiosk/fault"
+	"kioskfleet/kiosk/truth"
+)
+
+// trouble is a scenario with one disaster, some single faults, and what nobody should hear of.
+const trouble = `
+name: trouble
+fleets:
+  - {name: hall, site: Atocha, kiosks: 30, demand: 0}
+  - {name: street, site: Sants, kiosks: 170, demand: 0}
+phases:
+  - name: all is well
+    for: 45s
+    expect:
+      - {presence: online, within: 44s}
+  - name: trouble
+    for: 95s
+    faults:
+      - {fault: site_outage, of: {site: Atocha}, at: 2s, for: 80s, with: {how: cut}}
+      - {fault: site_outage, of: {site: Sants, count: 1, draw: alone}, at: 2s, for: 80s, with: {how: cut}}
+      - {fault: site_outage, of: {site: Sants, count: 2, draw: blink}, at: 40s, for: 3s, with: {how: cut}}
+      - {fault: paper_jam, of: {site: Sants, count: 2, draw: jammed}, at: 2s, until: end}
+      - {fault: reader_dead, of: {site: Sants, count: 1, draw: reader}, at: 2s}
+      - {fault: gps_jitter, of: {site: Sants, count: 5, draw: jitter}, at: 2s}
+  - name: all is well again
+    for: 75s
+`
+
+type alert struct {
+	ID, Rule, Serial, Site, State, Severity, Reason string
+	IncidentID                                      string    `json:"incident_id"`
+	OpenedAt                                        time.Time `json:"opened_at"`
+}
+
+type incident struct {
+	ID, Kind, Key, Rule, State, Title string
+	Kiosks                            int
+	OfKiosks                          int `json:"of_kiosks"`
+	Open                              int
+}
+
+// TestAlertsAreThoseOfTheTruth plays trouble on 200 kiosks, kills admin in the middle of it, and holds the alerts and
+// incidents against what happened: no more, no less, none twice.
+func TestAlertsAreThoseOfTheTruth(t *testing.T) {
+	t.Parallel()
+	p := startAdmin(t, nil)
+	dir := t.TempDir()
+	file, record := filepath.Join(dir, "trouble.yaml"), filepath.Join(dir, "truth.jsonl")
+	if err := os.WriteFile(file, []byte(trouble), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spawner := start(t, "spawner", p.agentEnv(nil), "--scenario", file, "--truth-file", record, "--ramp-up", "100")
+
+	within(t, 3*time.Minute, time.Second, "an incident of the whole site", func() error {
+		all, err := p.incidents()
+		if err == nil && (len(all) != 1 || all[0].Kiosks != 30) {
+			err = fmt.Errorf("%+v", all)
+		}
+		return err
+	})
+	p.kill()
+	p.boot(t)
+
+	select {
+	case <-spawner.done:
+	case <-time.After(6 * time.Minute):
+		t.Fatal("the scenario does not end")
+	}
+	if spawner.err != nil {
+		t.Errorf("the spawner ended with %v:\n%s", spawner.err, spawner.log())
+	}
+	events, err := truth.ReadAll(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := expected(truth.Intervals(events))
+	alerts := p.alerts(t)
+	var got []string
+	for _, a := range alerts {
+		// That the spawner itself goes at the end is another story.
+		if a.Rule != "shut_down" {
+			got = append(got, a.Serial+" "+a.Rule)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("alerts that happened and were not to, or the other way round:\n%s", difference(got, want))
+	}
+	all, err := p.incidents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 1 || all[0].Kind != "site" || all[0].Key != "Atocha" || all[0].Kiosks != 30 || all[0].OfKiosks != 30 || all[0].State != "resolved" {
+		t.Errorf("incidents: %+v", all)
+	}
+	for _, a := range alerts {
+		if inside := len(all) > 0 && a.IncidentID == all[0].ID; inside != (a.Site == "Atocha" && a.Rule == "offline") {
+			t.Errorf("%s of %s at %s: inside the incident: %v", a.Rule, a.Serial, a.Site, inside)
+		}
+	}
+}
+
+// expected lists which alerts faults bring about, in order.
+func expected(faults []truth.Interval) []string {
+	out := []string{}
+	for _, f := range faults {
+		switch f.Fault {
+		case fault.SiteOutage:
+			if f.To.Sub(f.From) > 30*time.Second {
+				out = append(out, f.Serial+" offline")
+			}
+		case fault.PaperJam:
+			out = append(out, f.Serial+" printer_paper_jam", f.Serial+" cannot_serve")
+		case fault.ReaderDead:
+			out = append(out, f.Serial+" card_error")
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// difference lists what is only in one of two sorted lists.
+func difference(got, want []string) string {
+	var out []string
+	for _, line := range got {
+		if !slices.Contains(want, line) {
+			out = append(out, "+ "+line)
+		}
+	}
+	for _, line := range want {
+		if !slices.Contains(got, line) {
+			out = append(out, "- "+line)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, "(one is there more than once)")
+	}
+	return strings.Join(out, "\n")
+}
+
+// alerts are all alerts, by serial and rule.
+func (p *platform) alerts(t *testing.T) []alert {
+	t.Helper()
+	var out []alert
+	for cursor := ""; ; {
+		var page struct {
+			Items      []alert
+			NextCursor string `json:"next_cursor"`
+		}
+		p.call(t, "GET", "/alerts?limit=100&cursor="+url.QueryEscape(cursor), nil, http.StatusOK, &page)
+		out = append(out, page.Items...)
+		if cursor = page.NextCursor; cursor == "" {
+			break
+		}
+	}
+	slices.SortFunc(out, func(a, b alert) int { return cmp.Or(cmp.Compare(a.Serial, b.Serial), cmp.Compare(a.Rule, b.Rule)) })
+	return out
+}
+
+func (p *platform) incidents() ([]incident, error) {
+	var page struct{ Items []incident }
+	err := p.try("GET", "/incidents?limit=100", nil, http.StatusOK, &page)
+	return page.Items, err
+}
