@@ -86,13 +86,13 @@ func New(cfg Config) *Engine {
 		e.shards[i].states, e.shards[i].dirty = map[string]*State{}, map[string]struct{}{}
 	}
 	e.outbox.wake = make(chan struct{}, 1)
-	e.replaying.Store(true)
 	return e
 }
 
-// Restore sets what an earlier run saved. A state that cannot be read is an error: to go on without it would tell
-// alerts twice.
+// Restore sets what an earlier run saved, and stops time until Started. A state that cannot be read is an error: to go on
+// without it would tell alerts twice.
 func (e *Engine) Restore(saved []fleet.AlertEngineState) error {
+	e.replaying.Store(true)
 	for _, one := range saved {
 		s, err := load(one)
 		if err != nil {
@@ -103,8 +103,8 @@ func (e *Engine) Restore(saved []fleet.AlertEngineState) error {
 	return nil
 }
 
-// Started says that everything from before this start has been told; until then time stands still, since what is told
-// is of the past and what presence says is of before our restart. What fell due while we were away waits until something
+// Started says that everything from before this start has been told. From Restore to then time stands still, since what is
+// told is of the past and what presence says is of before our restart. What fell due while we were away waits until something
 // is heard of its kiosk: that nobody told us otherwise meanwhile proves nothing.
 func (e *Engine) Started(at time.Time) {
 	for i := range e.shards {

@@ -79,7 +79,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// Settle works on what Changed told, once Started was called.
+// Settle works on what Changed told, unless an earlier run is still told again.
 func (e *Engine) Settle() {
 	if e.replaying.Load() {
 		return

@@ -23,7 +23,7 @@ type State struct {
 	// At is the time up to which deadlines were handled.
 	At     time.Time            `json:"at"`
 	Phases map[string]*Phase    `json:"phases,omitempty"` // by rule
-	Came   map[string]time.Time `json:"came,omitempty"`   // when a metric of a rule with NoData came last
+	Came   map[string]time.Time `json:"came,omitempty"`   // when a metric of a rule with NoData came last, or was first waited for
 	Past   []*Samples           `json:"past,omitempty"`   // of the rates that rules ask for
 	// Reading is the last that counted as live, kept while something waits that it began; what falls due then is told with
 	// its values.
@@ -121,15 +121,11 @@ func (s *State) note(metric string, at time.Time) {
 	s.Came[metric] = at
 }
 
-// oldest returns when that metric of a rule came which has been missing for longest, zero when one never came.
+// oldest returns since when that metric of a rule is missing which has been for longest.
 func (s *State) oldest(r Rule) time.Time {
 	var oldest time.Time
 	for i, metric := range r.Metrics() {
-		came, ok := s.Came[metric]
-		if !ok {
-			return time.Time{}
-		}
-		if i == 0 || came.Before(oldest) {
+		if came := s.Came[metric]; i == 0 || came.Before(oldest) {
 			oldest = came
 		}
 	}

@@ -66,6 +66,7 @@ func Step(s *State, rules []Rule, in Input) []fleet.AlertChange {
 	s.At = in.At
 	run.come()
 	run.take()
+	run.await()
 	run.view(in.At)
 	run.drop()
 	for _, r := range rules {
@@ -128,6 +129,20 @@ func (x *run) take() {
 		for _, w := range one.Windows() {
 			if v, ok := r.Value(w.Metric); ok {
 				s.sample(w, r.Time, v)
+			}
+		}
+	}
+}
+
+// await begins to wait for the values of rules that are new: what came of them before, nobody noted.
+func (x *run) await() {
+	for _, r := range x.rules {
+		if r.Definition().NoData <= 0 {
+			continue
+		}
+		for _, metric := range r.Metrics() {
+			if _, ok := x.state.Came[metric]; !ok {
+				x.state.note(metric, x.in.At)
 			}
 		}
 	}
