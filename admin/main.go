@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	_ "time/tzdata" // the time zones of kiosks and queries, also where the system has none
 
 	"kioskfleet/admin/app"
 	"kioskfleet/admin/cli"

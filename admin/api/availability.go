@@ -89,6 +89,7 @@ func (s *Server) availability(c echo.Context) error {
 func exportAvailability(c echo.Context, q fleet.AvailabilityQuery, rows []fleet.Availability) error {
 	e := newExporter(c, "availability", "scope", "name", "from", "to", "kiosks", "share", "can_serve_seconds", "degraded_seconds", "cannot_serve_seconds",
 		"unknown_seconds", "maintenance_seconds")
+	e.begin()
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 	for i := range rows {
 		r := viewAvailability(&rows[i])

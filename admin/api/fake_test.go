@@ -47,9 +47,12 @@ type world struct {
 	points   []Point
 	asked    []Range
 	answers  map[string]Answer
-	sent     []string // orders, as serial name params expires key actor
-	calls    []string // changes, as verb target actor
-	failing  error    // every call that may fail returns it
+	// mostPoints makes every series have a point a minute, and an answer at most so many; 0: see Range.
+	mostPoints int
+	sent       []string // orders, as serial name params expires key actor
+	calls      []string // changes, as verb target actor
+	failing    error    // every call that may fail returns it
+	watched
 }
 
 func newWorld() *world {
@@ -275,6 +278,9 @@ func (s serieses) Range(ctx context.Context, q Range) (Answer, error) {
 	if of, ok := s.w.answers[q.Metric]; ok {
 		return of, nil
 	}
+	if s.w.mostPoints > 0 {
+		return s.w.minutely(q)
+	}
 	out := Answer{Source: "raw"}
 	for _, serial := range q.Serials {
 		if len(s.w.points) > 0 {
@@ -283,6 +289,27 @@ func (s serieses) Range(ctx context.Context, q Range) (Answer, error) {
 	}
 	for _, g := range q.Groups {
 		out.Series = append(out.Series, NamedSeries{g.Name, s.w.points})
+	}
+	return out, nil
+}
+
+// errTooLarge is how the store refuses an answer with too many points.
+var errTooLarge = errors.New("too many points")
+
+func (w *world) minutely(q Range) (out Answer, err error) {
+	var points []Point
+	for at := q.From.Truncate(max(q.Step, time.Millisecond)); at.Before(q.To); at = at.Add(max(q.Step, time.Minute)) {
+		points = append(points, Point{at, 1})
+	}
+	out.Source = "raw"
+	for _, serial := range q.Serials {
+		out.Series = append(out.Series, NamedSeries{serial, points})
+	}
+	for _, g := range q.Groups {
+		out.Series = append(out.Series, NamedSeries{g.Name, points})
+	}
+	if len(points)*len(out.Series) > w.mostPoints {
+		return Answer{}, errTooLarge
 	}
 	return out, nil
 }
@@ -498,9 +525,14 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	cfg := Config{
 		Registry: s.world, Enrolment: enrolments{s.world}, Presence: presences{s.world}, Commands: orders{s.world},
 		History: histories{s.world}, Series: serieses{s.world}, Letters: shelf{s.world}, Settling: shelf{s.world}, Intake: shelf{s.world}, Auth: gatekeeper{s.world}, Hub: s.hub,
-		Web:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
+		Web:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
+		Alerts: watch{s.world}, Rules: ruleBook{watch{s.world}}, Backtest: ruleBook{watch{s.world}}, Notifications: teller{watch{s.world}},
+		Availability: watch{s.world}, Forecasts: watch{s.world},
 		Ready: func(context.Context) error { return s.ready }, Metrics: metrics,
 		Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler),
+		Classify: func(err error) (Fault, bool) {
+			return Fault{Status: http.StatusUnprocessableEntity, Title: "Range too large", TooLarge: true}, errors.Is(err, errTooLarge)
+		},
 	}
 	for _, f := range change {
 		f(&cfg)

@@ -15,6 +15,23 @@ import (
 // flushBytes is about how much of an answer is in memory before it is sent.
 const flushBytes = 64 << 10
 
+// answerWriter ends the connection when the client does not take what is written for a while: it must not keep a whole
+// answer in memory for ever. The server lifts the deadline after the answer.
+type answerWriter struct {
+	response *echo.Response
+	control  *http.ResponseController
+}
+
+func newAnswerWriter(c echo.Context) *answerWriter {
+	return &answerWriter{c.Response(), http.NewResponseController(c.Response())}
+}
+
+// Write implements io.Writer.
+func (w *answerWriter) Write(b []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a test's recorder has none
+	return w.response.Write(b)
+}
+
 // pointWriter writes answers with many points as JSON. The standard encoder takes four times as long for
 // them; after a failed write it goes on into the void, and says so in the end.
 type pointWriter struct {
@@ -30,7 +47,7 @@ type pointWriter struct {
 func newPointWriter(c echo.Context) *pointWriter {
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	c.Response().WriteHeader(http.StatusOK)
-	return &pointWriter{to: c.Response(), day: math.MinInt64}
+	return &pointWriter{to: newAnswerWriter(c), day: math.MinInt64}
 }
 
 func (w *pointWriter) text(s string) { w.buf = append(w.buf, s...) }

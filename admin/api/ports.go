@@ -16,6 +16,7 @@ type Fault struct {
 	Status     int
 	Title      string
 	RetryAfter time.Duration // 0: none
+	TooLarge   bool          // the same question about less would be answered
 }
 
 // Registry is the registry of kiosks.

@@ -123,12 +123,17 @@ func (s *Server) handleError(err error, c echo.Context) {
 	}
 }
 
-// maxBodyBytes bounds a request's body.
-const maxBodyBytes = 64 << 10
+// Bounds of a request's body. A query may list maxQuerySerials of the longest serials.
+const (
+	maxBodyBytes      = 64 << 10
+	maxQueryBodyBytes = 512 << 10
+)
 
 // body reads a JSON body strictly: unknown fields, trailing text and other types are errors that say so.
-func body(c echo.Context, into any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, maxBodyBytes))
+func body(c echo.Context, into any) error { return bodyUpTo(c, maxBodyBytes, into) }
+
+func bodyUpTo(c echo.Context, most int64, into any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(c.Response(), c.Request().Body, most))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil {
@@ -141,7 +146,7 @@ func body(c echo.Context, into any) error {
 	var typeErr *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &tooLarge):
-		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", maxBodyBytes))
+		return echo.NewHTTPError(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", most))
 	case errors.As(err, &typeErr) && typeErr.Field == "":
 		return echo.NewHTTPError(http.StatusBadRequest, "the body must be a JSON object, not "+typeErr.Value)
 	case errors.As(err, &typeErr):

@@ -25,6 +25,7 @@ func TestEachErrorIsAProblem(t *testing.T) {
 	}{
 		{fleet.ErrNotFound, 404, "Not found", "not found", ""},
 		{fleet.ErrExists, 409, "Already exists", "already exists", ""},
+		{fleet.ErrConflict, 409, "Changed meanwhile", "load it again", ""},
 		{fleet.ErrUnauthorized, 401, "Not logged in", "not logged in", ""},
 		{fleet.ErrForbidden, 403, "Not allowed", "not allowed", ""},
 		{fleet.ErrTokenInvalid, 401, "Enrolment token not valid", "admin enroll-token create", ""},

@@ -30,7 +30,7 @@ type result struct {
 
 func (s *Server) query(c echo.Context) error {
 	var req queryRequest
-	if err := body(c, &req); err != nil {
+	if err := bodyUpTo(c, maxQueryBodyBytes, &req); err != nil {
 		return err
 	}
 	q, err := req.check(s.cfg.Now().UTC())
@@ -50,7 +50,7 @@ func (s *Server) query(c echo.Context) error {
 		return err
 	}
 	if csv && len(q.math) == 0 && q.top == nil {
-		return s.exportQuery(ctx, c, q)
+		return s.exportQuery(c, q)
 	}
 	results, err := s.runQuery(ctx, q)
 	if err != nil {

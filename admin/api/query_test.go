@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
 )
 
 // querySite is a site of four kiosks in two sites.
@@ -174,6 +175,106 @@ func TestAnExportIsHarmlessCSV(t *testing.T) {
 	}
 }
 
+func TestAnExportIsReadInPartsThatAreNotTooLarge(t *testing.T) {
+	const head = "time,name,group,metric,unit,agg,value\n"
+	for _, tt := range []struct {
+		name, request string
+		points        int // that one question may find
+		rows          int
+	}{
+		{"fewer kiosks at a time", `{"from":"-1h","step":"1m","series":[{"metric":"hardware.cpu_temp"}]}`, 130, 4 * 61},
+		{"less time at a time", `{"from":"-1h","step":"1m","series":[{"metric":"hardware.cpu_temp"}]}`, 20, 4 * 61},
+		{"raw readings", `{"from":"-1h","series":[{"metric":"hardware.cpu_temp","kiosks":{"serials":["K-1"]}}]}`, 20, 60},
+		{"a group", `{"from":"-1h","step":"1m","series":[{"metric":"hardware.cpu_temp","group_by":"all"}]}`, 20, 61},
+		{"one kiosk", "/kiosks/K-1/telemetry?format=csv&metric=hardware.cpu_temp&step=1m", 20, 61},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := querySite(t)
+			s.mostPoints = tt.points
+			method, path, body := "POST", "/query?format=csv", tt.request
+			if strings.HasPrefix(body, "/") {
+				method, path, body = "GET", body, ""
+			}
+			rec := s.do(method, path, body, as("viewer"))
+			rows, found := strings.CutPrefix(rec.Body.String(), head)
+			if rec.Code != 200 || !found {
+				t.Fatalf("%d %s", rec.Code, rec.Body)
+			}
+			seen := map[string]bool{}
+			last := ""
+			for _, row := range strings.Split(strings.TrimSpace(rows), "\n") {
+				cells := strings.Split(row, ",")
+				at := cells[2] + " " + cells[0]
+				if seen[at] || at < last {
+					t.Errorf("%s comes again or out of order", at)
+				}
+				seen[at], last = true, at
+			}
+			if len(seen) != tt.rows {
+				t.Errorf("%d rows, want %d", len(seen), tt.rows)
+			}
+		})
+	}
+	t.Run("what cannot be divided", func(t *testing.T) {
+		s := querySite(t)
+		s.mostPoints = 2
+		rec := s.do("POST", "/query?format=csv", `{"from":"-3d","step":"1d","tz":"Europe/Madrid","series":[{"metric":"hardware.cpu_temp"}]}`, as("viewer"))
+		if rec.Code != 422 || strings.Contains(rec.Body.String(), head) {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+	})
+}
+
+func TestAClientThatDoesNotReadItsAnswerIsLeft(t *testing.T) {
+	s := querySite(t)
+	s.points = make([]Point, 200_000)
+	for _, format := range []string{"json", "csv"} {
+		t.Run(format, func(t *testing.T) {
+			rec := &stuckRecorder{ResponseRecorder: httptest.NewRecorder()}
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, Prefix+"/kiosks/K-1/telemetry?metric=hardware.cpu_temp&format="+format, nil)
+			as("viewer")(req)
+			func() {
+				defer func() {
+					if r := recover(); r != nil && r != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
+						panic(r)
+					}
+				}()
+				s.ServeHTTP(rec, req)
+			}()
+			if len(rec.deadlines) == 0 {
+				t.Fatal("it may take for ever")
+			}
+			for _, d := range rec.deadlines {
+				if left := time.Until(d); left < 0 || left > writeTimeout {
+					t.Errorf("a deadline in %v", left)
+				}
+			}
+			if rec.writes != 2 {
+				t.Errorf("%d writes, the second failed", rec.writes)
+			}
+		})
+	}
+}
+
+// stuckRecorder is a client that takes one piece of an answer and no more.
+type stuckRecorder struct {
+	*httptest.ResponseRecorder
+	deadlines []time.Time
+	writes    int
+}
+
+func (r *stuckRecorder) SetWriteDeadline(t time.Time) error {
+	r.deadlines = append(r.deadlines, t)
+	return nil
+}
+
+func (r *stuckRecorder) Write(b []byte) (int, error) {
+	if r.writes++; r.writes > 1 {
+		return 0, errInner
+	}
+	return r.ResponseRecorder.Write(b)
+}
+
 func TestAFaultyQueryIsRefusedAndNamesTheFault(t *testing.T) {
 	const one = `"series":[{"name":"a","metric":"hardware.cpu_temp"}]`
 	many := strings.Repeat(`{"metric":"hardware.cpu_temp"},`, maxQuerySeries) + `{"metric":"hardware.cpu_temp"}`
@@ -228,6 +329,24 @@ func TestAFaultyQueryIsRefusedAndNamesTheFault(t *testing.T) {
 				t.Errorf("violations %+v, want %s; asked %v", p.Violations, tt.field, s.asked)
 			}
 		})
+	}
+}
+
+func TestAQueryMayListAsManyKiosksAsItSays(t *testing.T) {
+	list := func(n int) string {
+		serials := make([]string, n)
+		for i := range serials {
+			serials[i] = fmt.Sprintf(`"K-%0*d"`, protocol.MaxSerialLength-2, i)
+		}
+		return `{"series":[{"metric":"hardware.cpu_temp","kiosks":{"serials":[` + strings.Join(serials, ",") + `]}}]}`
+	}
+	s := querySite(t)
+	decode[fullQuery](t, s.do("POST", "/query", list(maxQuerySerials), as("viewer")), 200)
+	if p := decode[problem](t, s.do("POST", "/query", list(maxQuerySerials+1), as("viewer")), 422); len(p.Violations) == 0 || p.Violations[0].Field != "series[0].kiosks.serials" {
+		t.Errorf("one more: %+v", p)
+	}
+	if p := decode[problem](t, s.do("POST", "/query", list(2*maxQuerySerials), as("viewer")), 413); !strings.Contains(p.Detail, "524288 bytes") {
+		t.Errorf("far more: %+v", p)
 	}
 }
 

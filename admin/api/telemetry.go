@@ -46,12 +46,14 @@ func (s *Server) telemetry(c echo.Context) error {
 	if err := s.checkKnown(ctx, one.Metric); err != nil {
 		return err
 	}
+	if csv {
+		one.Kiosks.Serials = []string{k.Serial}
+		q.series = []seriesRequest{one}
+		return s.exportQuery(c, q)
+	}
 	r, err := s.runSeries(ctx, q, one, []Group{{Name: k.Serial, Serials: []string{k.Serial}}})
 	if err != nil {
 		return slow(err)
-	}
-	if csv {
-		return writeCSV(c, []result{r})
 	}
 	var points []Point
 	for _, g := range r.groups {

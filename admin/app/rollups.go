@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -31,10 +33,14 @@ const (
 	metricsAgain = 2 * time.Second
 )
 
+// atOnce is how many questions are answered at once, others wait for their turn: one may hold some 100 MB meanwhile.
+func atOnce() int { return max(8, 4*runtime.GOMAXPROCS(0)) }
+
 // questions lets the API ask the time-series store.
 type questions struct {
 	store *rollup.Store
 	now   func() time.Time
+	turns chan struct{} // one for each question that is being answered
 
 	mu    sync.Mutex // guards the rest
 	names []string   // of stored metrics
@@ -42,7 +48,7 @@ type questions struct {
 }
 
 func newQuestions(s *rollup.Store, now func() time.Time) *questions {
-	return &questions{store: s, now: now}
+	return &questions{store: s, now: now, turns: make(chan struct{}, atOnce())}
 }
 
 // Range implements api.Series.
@@ -52,6 +58,12 @@ func (q *questions) Range(ctx context.Context, r api.Range) (api.Answer, error) 
 	}
 	for _, g := range r.Groups {
 		query.Groups = append(query.Groups, telemetry.Group(g))
+	}
+	select {
+	case q.turns <- struct{}{}:
+		defer func() { <-q.turns }()
+	case <-ctx.Done():
+		return api.Answer{}, fmt.Errorf("wait for the turn of a question for %s: %w", r.Metric, ctx.Err())
 	}
 	found, origin, err := q.store.Answer(ctx, query)
 	if err != nil {

@@ -1,12 +1,15 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
 
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/fleet"
+	"kioskfleet/admin/telemetry"
 )
 
 func offline(t *testing.T) (*Offline, *Config) {
@@ -107,5 +110,52 @@ func TestQuestionsTellWhereTheAnswerComesFrom(t *testing.T) {
 	names, err := q.Metrics(t.Context(), "custom.a")
 	if err != nil || len(names) != 1 || names[0] != "custom.a" {
 		t.Errorf("metrics %q, %v", names, err)
+	}
+}
+
+// slowStore answers nothing before it is told to.
+type slowStore struct {
+	telemetry.Store
+	asked, answer chan struct{}
+}
+
+func (s slowStore) Range(ctx context.Context, _ telemetry.Query) ([]telemetry.Series, error) {
+	s.asked <- struct{}{}
+	select {
+	case <-s.answer:
+	case <-ctx.Done():
+	}
+	return nil, ctx.Err()
+}
+
+func TestQuestionsWaitForTheirTurn(t *testing.T) {
+	o, cfg := offline(t)
+	slow := slowStore{asked: make(chan struct{}, 100), answer: make(chan struct{})}
+	rollups, err := openRollups(t.Context(), cfg, slow, o.store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := newQuestions(rollups, time.Now)
+	raw := api.Range{Metric: "custom.a", Serials: []string{"K-1"}, From: time.Now().Add(-time.Hour), To: time.Now()}
+	answers := make(chan error)
+	for range atOnce() + 1 {
+		go func() {
+			_, err := q.Range(t.Context(), raw)
+			answers <- err
+		}()
+	}
+	for range atOnce() {
+		<-slow.asked
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := q.Range(gone, raw); !errors.Is(err, context.Canceled) || len(slow.asked) > 0 {
+		t.Errorf("beyond them %d more are asked, %v", len(slow.asked), err)
+	}
+	close(slow.answer)
+	for range atOnce() + 1 {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
 	}
 }

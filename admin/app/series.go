@@ -102,8 +102,9 @@ func classify(err error) (api.Fault, bool) {
 	case errors.As(err, &tooMany):
 		return api.Fault{Status: http.StatusTooManyRequests, Title: "Too many attempts", RetryAfter: tooMany.After}, true
 	case errors.Is(err, telemetry.ErrTooLarge):
-		return api.Fault{Status: http.StatusUnprocessableEntity, Title: "Range too large"}, true
-	case errors.Is(err, telemetry.ErrNotReady):
+		return api.Fault{Status: http.StatusUnprocessableEntity, Title: "Range too large", TooLarge: true}, true
+	// A store that broke is closed beneath its queries, and opened again.
+	case errors.Is(err, telemetry.ErrNotReady), errors.Is(err, telemetry.ErrClosed):
 		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Time series are still opening", RetryAfter: time.Second}, true
 	case errors.As(err, &later):
 		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Time-series store not available", RetryAfter: max(later.After, time.Second)}, true

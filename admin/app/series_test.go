@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"testing"
 	"time"
 
@@ -41,6 +44,26 @@ func TestValuesOfALargeRangeAreAskedForInParts(t *testing.T) {
 	for at, n := range seen {
 		if n != 1 {
 			t.Errorf("%v comes %d times", at, n)
+		}
+	}
+}
+
+func TestWhatATimeSeriesStoreSaysIsNoErrorOfOurs(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		status int
+		later  time.Duration
+		less   bool
+	}{
+		{telemetry.ErrTooLarge, http.StatusUnprocessableEntity, 0, true},
+		{telemetry.ErrNotReady, http.StatusServiceUnavailable, time.Second, false},
+		{telemetry.ErrClosed, http.StatusServiceUnavailable, time.Second, false},
+		{&telemetry.RetryAfterError{Err: errors.New("gone")}, http.StatusServiceUnavailable, time.Second, false},
+		{&telemetry.RetryAfterError{After: time.Minute, Err: errors.New("busy")}, http.StatusServiceUnavailable, time.Minute, false},
+	} {
+		fault, ok := classify(fmt.Errorf("range: %w", tt.err))
+		if !ok || fault.Status != tt.status || fault.RetryAfter != tt.later || fault.TooLarge != tt.less {
+			t.Errorf("%v: %+v, %t", tt.err, fault, ok)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -162,6 +163,19 @@ func TestEachLibraryHasOneHome(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A small image has no time zones of its own; what asks for Europe/Madrid there would be told that there is none.
+func TestProgramsThatKnowTimeZonesCarryThem(t *testing.T) {
+	left := []string{"admin", "kiosk", "spawner"}
+	for _, p := range packages(t) {
+		if slices.Contains(p.Imports, "time/tzdata") {
+			left = slices.DeleteFunc(left, func(program string) bool { return program == p.path() })
+		}
+	}
+	if len(left) > 0 {
+		t.Errorf("without time zones: %v", left)
 	}
 }
 

@@ -48,20 +48,12 @@ func (b *bench) onDisk(ctx context.Context, o seriesOptions, out *seriesRun) (er
 	}
 	defer func() { err = errors.Join(err, local.Close()) }()
 	stores := []telemetry.Store{local}
-	influxDir := filepath.Join(b.dir, "disk-influxdb")
-	server, err := b.startInflux(ctx, influxDir, true)
-	switch {
-	case errors.Is(err, errNoInflux):
-		out.miss("bytes on disk in InfluxDB", err)
-	case err != nil:
+	server, remote, stop, err := b.openInflux(ctx, "disk-influxdb", true, "bytes on disk in InfluxDB", out)
+	if err != nil {
 		return err
-	default:
-		defer server.stop()
-		remote, err := server.open(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = remote.Close() }()
+	}
+	if server != nil {
+		defer stop()
 		stores = append(stores, remote)
 	}
 

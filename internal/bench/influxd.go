@@ -124,3 +124,24 @@ func (s *influxServer) size() (data, logs int64, err error) {
 	logs, err = folderSize(filepath.Join(s.dir, "wal"), func(name string) bool { return strings.HasSuffix(name, ".wal") })
 	return data, logs, err
 }
+
+// openInflux starts a server and connects the adapter to it; end ends both. Where no InfluxDB can be had it says in
+// the report that what is missing, and all three are nil.
+func (b *bench) openInflux(ctx context.Context, dir string, soon bool, what string, out *seriesRun) (server *influxServer, remote *influx.Store, end func(), err error) {
+	server, err = b.startInflux(ctx, filepath.Join(b.dir, dir), soon)
+	if errors.Is(err, errNoInflux) {
+		out.miss(what, err)
+		return nil, nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if remote, err = server.open(ctx); err != nil {
+		server.stop()
+		return nil, nil, nil, err
+	}
+	return server, remote, func() {
+		_ = remote.Close()
+		server.stop()
+	}, nil
+}

@@ -66,19 +66,12 @@ func (b *bench) storing(ctx context.Context, o seriesOptions, out *seriesRun) (e
 		return &storing{Backend: backend, Kiosks: o.storingKiosks, Batch: min(storingBatch, o.storingKiosks), Metrics: len(minute[0][0].Values) + len(minute[0][0].Texts)}
 	}
 	sides := []*side{{row: row(backendEmbedded), store: local, next: begin}}
-	server, err := b.startInflux(ctx, filepath.Join(b.dir, "storing-influxdb"), false)
-	switch {
-	case errors.Is(err, errNoInflux):
-		out.miss("storing in InfluxDB", err)
-	case err != nil:
+	server, remote, stop, err := b.openInflux(ctx, "storing-influxdb", false, "storing in InfluxDB", out)
+	if err != nil {
 		return err
-	default:
-		defer server.stop()
-		remote, err := server.open(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = remote.Close() }()
+	}
+	if server != nil {
+		defer stop()
 		sides = append(sides, &side{row: row(backendInflux), store: remote, server: server.process, next: begin})
 	}
 	for n := range b.rounds {

@@ -149,7 +149,7 @@ func (b *Backtest) bounds(request fleet.BacktestRequest, compiled *rule.Compiled
 		v.Add("from", "is %d days before to, at most %d are allowed: choose a later from", int(to.Sub(from).Hours()/24), int(maxRange.Hours()/24))
 	}
 	if compiled.AboutPlatform() {
-		v.Add("rule.condition", "is about the platform itself, of which no history is kept")
+		v.Add("condition", "is about the platform itself, of which no history is kept")
 	}
 	return from, to, v.Err()
 }

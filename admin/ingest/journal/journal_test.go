@@ -451,6 +451,45 @@ func TestAFullJournalRefusesAndRecovers(t *testing.T) {
 	}
 }
 
+func TestWhoBrowsesKeepsNothing(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), SegmentBytes: minSegment, MaxBytes: 6 * minSegment, KeepFor: time.Nanosecond}
+	big := noise(900 << 10) // one to a segment
+	j := open(t, cfg)
+	r := reader(t, j, "consumer")
+	for range 3 {
+		if _, err := j.Append(big); err != nil {
+			t.Fatal(err)
+		}
+	}
+	browser := j.Browse("look", time.Time{})
+	defer browser.Close()
+	next(t, browser)
+	if n := browser.Position(); n != 2 {
+		t.Errorf("it stands at %d", n)
+	}
+	if late := j.Browse("look", time.Now().Add(time.Hour)); late.Position() != 3 {
+		t.Errorf("for what came late it begins with %d, want the newest segment", late.Position())
+	}
+	if s := j.Stats(); len(s.Behind) != 1 || s.Behind["consumer"] != 3 {
+		t.Errorf("behind: %v", s.Behind)
+	}
+	if err := r.Commit(3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Append(big); err != nil { // drops what the consumer has read
+		t.Fatal(err)
+	}
+	if s := j.Stats(); s.First != 3 {
+		t.Fatalf("the journal begins with %d", s.First)
+	}
+	if _, _, err := browser.Next(t.Context()); err == nil {
+		t.Error("what was dropped is passed over in silence")
+	}
+	if left, err := filepath.Glob(filepath.Join(cfg.Dir, "look*")); err != nil || len(left) > 0 {
+		t.Errorf("browsing left %v, %v", left, err)
+	}
+}
+
 func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 	j := open(t, Config{Dir: t.TempDir(), MinFreeBytes: 1 << 60})
 	if _, err := j.Append([]byte("x")); !errors.Is(err, ErrSpace) {

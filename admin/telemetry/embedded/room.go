@@ -28,7 +28,7 @@ func awaitRoom(dir string, minFree int64, freeOf func(dir string) (int64, error)
 		free, err := freeOf(dir)
 		switch {
 		case err != nil || free/looseFactor >= minFree:
-			return nil // a system that does not tell has the other ways to find out
+			return nil //nolint:nilerr // a system that does not tell has the other ways to find out
 		case free/openFactor < minFree:
 			return &telemetry.RetryAfterError{After: spaceRetry, Err: fmt.Errorf("open embedded time series: the disk of %s has only %d MB left", dir, free>>20)}
 		case look == roomLooks:

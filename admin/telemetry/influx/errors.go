@@ -50,6 +50,21 @@ func failed(ctx context.Context, err error) error {
 	return &telemetry.RetryAfterError{Err: err}
 }
 
+// exchange sends a request and returns an answer whose status is 2xx; the caller closes its body.
+func (s *Store) exchange(req *http.Request, contentType string) (*http.Response, error) {
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Accept", "application/json")
+	resp, err := s.http.DoHTTPRequestWithResponse(req, nil)
+	if err != nil {
+		return nil, failed(req.Context(), err)
+	}
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		return nil, answered(resp)
+	}
+	return resp, nil
+}
+
 // answered returns the error for an answer whose status is not 2xx. It reads the body, which the caller
 // closes.
 func answered(resp *http.Response) error {

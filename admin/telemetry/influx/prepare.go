@@ -247,16 +247,11 @@ func (s *Store) call(ctx context.Context, method, path string, query url.Values,
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	resp, err := s.http.DoHTTPRequestWithResponse(req, nil)
+	resp, err := s.exchange(req, "application/json")
 	if err != nil {
-		return failed(ctx, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		return answered(resp)
-	}
 	if out == nil {
 		return nil
 	}

@@ -116,16 +116,11 @@ func ask[R any](ctx context.Context, s *Store, statement string, take func(*answ
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	resp, err := s.http.DoHTTPRequestWithResponse(req, nil)
+	resp, err := s.exchange(req, "application/x-www-form-urlencoded")
 	if err != nil {
-		return failed(ctx, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode/100 != 2 {
-		return answered(resp)
-	}
 	for pieces := json.NewDecoder(resp.Body); ; {
 		var piece answer[R]
 		if err := pieces.Decode(&piece); errors.Is(err, io.EOF) {

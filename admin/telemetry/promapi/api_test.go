@@ -133,6 +133,8 @@ func TestWhatIsWrongIsSaidInPrometheusShape(t *testing.T) {
 		{"a time that is none", "/api/v1/query", values("query", "1", "time", "yesterday"), 400, "bad_data", "yesterday"},
 		{"a time that is no number", "/api/v1/query", values("query", "1", "time", "NaN"), 400, "bad_data", "NaN"},
 		{"a time beyond all", "/api/v1/query", values("query", "1", "time", "1e300"), 400, "bad_data", "1e300"},
+		{"a time that the engine does not know", "/api/v1/query", values("query", "1", "time", "1e11"), 400, "bad_data", "2262"},
+		{"a start that the engine does not know", "/api/v1/query_range", values("query", "1", "start", "-1e12", "end", "1e12", "step", "3e9"), 400, "bad_data", "start"},
 		{"no start", "/api/v1/query_range", with("start", ""), 400, "bad_data", "start"},
 		{"end before start", "/api/v1/query_range", with("end", "1"), 400, "bad_data", "before"},
 		{"no step", "/api/v1/query_range", with("step", ""), 400, "bad_data", "step"},
@@ -141,7 +143,7 @@ func TestWhatIsWrongIsSaidInPrometheusShape(t *testing.T) {
 		{"a step below the resolution", "/api/v1/query_range", with("step", "0.0001"), 400, "bad_data", "zero or negative"},
 		{"a step beyond all", "/api/v1/query_range", with("step", "1e200"), 400, "bad_data", "1e200"},
 		{"too many steps", "/api/v1/query_range", with("start", "0"), 400, "bad_data", "11000 points"},
-		{"everything there ever was", "/api/v1/query_range", values("query", "1", "start", "-1e12", "end", "1e12", "step", "1"), 400, "bad_data", "11000 points"},
+		{"everything there ever was", "/api/v1/query_range", values("query", "1", "start", "-9e9", "end", "9e9", "step", "1"), 400, "bad_data", "11000 points"},
 		{"a bad timeout", "/api/v1/query", values("query", "1", "timeout", "soon"), 400, "bad_data", "timeout"},
 		{"timeout zero", "/api/v1/query", values("query", "1", "timeout", "0"), 400, "bad_data", "positive"},
 		{"a bad limit", "/api/v1/query", values("query", "1", "limit", "-1"), 400, "bad_data", "limit"},
@@ -194,6 +196,61 @@ func TestNestedExpressionsAreBounded(t *testing.T) {
 	serials := strings.TrimSuffix(strings.Repeat("SIM-KIOSK-(001)|", 5000), "|")
 	if w := post(t, a, "/api/v1/query", values("query", fmt.Sprintf("x{serial=~%q}", serials))); w.Code != http.StatusOK {
 		t.Errorf("many serials: %d: %.200s", w.Code, w.Body)
+	}
+}
+
+func TestSubqueriesAreBounded(t *testing.T) {
+	a := newAPI(t, newStore(t), func(c *Config) { c.MaxSamples = 10_000 })
+	ranged := values("start", "0", "end", "9000000000", "step", "1000000")
+	for _, c := range []struct {
+		name, path, query string
+		form              url.Values
+		bounded           bool
+	}{
+		{"a step as small as can be", "/api/v1/query", "max_over_time(vector(1)[10000d:1ms])", values(), true},
+		{"small steps between the steps of a range", "/api/v1/query_range", "max_over_time(vector(1)[1m:1ms])", ranged, true},
+		{"the step of one that names none", "/api/v1/query", "max_over_time(x[8d:])", values(), true},
+		{"one within another", "/api/v1/query", "max_over_time(max_over_time(x[1h:1s])[7000s:1s])", values(), true},
+		{"several", "/api/v1/query", "max_over_time(x[9000s:1s]) + (-max_over_time(x[9000s:1s]))", values(), true},
+		{"as a parameter", "/api/v1/query", "topk(scalar(max_over_time(x[10001s:1s])), x)", values(), true},
+		{"at a fixed time", "/api/v1/query", "max_over_time(x[10001s:1s] @ 5)", values(), true},
+		{"ranges beyond all", "/api/v1/query", "max_over_time(max_over_time(max_over_time(x[200y:1ms])[200y:200y])[200y:200y])", values(), true},
+		{"as many as there may be", "/api/v1/query", "max_over_time(kiosk_custom_doors[9999s:1s])", values(), false},
+		{"a wide one", "/api/v1/query_range", "max_over_time(vector(1)[100y:1y])", ranged, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.form.Set("query", c.query)
+			w := post(t, a, c.path, c.form)
+			if bounded := w.Code == http.StatusUnprocessableEntity && strings.Contains(w.Body.String(), "steps; give them"); bounded != c.bounded {
+				t.Errorf("%d: %.200s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+func TestMadeLabelsAreBounded(t *testing.T) {
+	a := newAPI(t, newStore(t), nil)
+	joined := func(n, labels int) string {
+		return strings.Repeat("label_join(", n) + "x" + strings.Repeat(`, "l", "-"`+strings.Repeat(`, "l"`, labels)+")", n)
+	}
+	for _, c := range []struct {
+		name, query string
+		bounded     bool
+	}{
+		{"joins within joins", joined(30, 2), true},
+		{"a join of many", joined(1, 100), true},
+		{"a replacement by many groups", `label_replace(x, "l", "` + strings.Repeat("$1", 100) + `", "serial", "(.*)")`, true},
+		{"a long replacement in brackets", `label_replace(x, "l", (("` + strings.Repeat("l", 3000) + `")), "serial", "(.*)")`, true},
+		{"joins within other things", "sum by (l) (-(" + joined(30, 2) + " or x))", true},
+		{"as people use them", `label_replace(label_join(x, "l", " / ", "site", "model", "serial"), "l", "kiosk $1 at $2", "l", "(.*)/(.*)")`, false},
+		{"many beside each other", strings.Repeat(joined(1, 3)+" or ", 100) + "x", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := post(t, a, "/api/v1/query", values("query", c.query))
+			if bounded := w.Code == http.StatusBadRequest && strings.Contains(w.Body.String(), "labels too long"); bounded != c.bounded || !bounded && w.Code != http.StatusOK {
+				t.Errorf("%d: %.200s", w.Code, w.Body)
+			}
+		})
 	}
 }
 
@@ -375,10 +432,13 @@ func TestAClientThatDoesNotReadLosesItsTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
-	// Each answer has some megabytes, and all together more than the buffers between us hold.
-	query := values("query", `label_replace({__name__=~"kiosk.+"}, "x", "`+strings.Repeat("long", 30_000)+`", "", "")`,
-		"start", "1772452800", "end", "1772456400", "step", "0.5").Encode()
+	_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	// Each answer has some megabytes, more than the buffers between us hold.
+	const everything = `{__name__=~"kiosk.+"}`
+	another := func(n int) string {
+		return fmt.Sprintf(` or label_replace(%s, "x", "%d", "", "")`, everything, n)
+	}
+	query := values("query", everything+another(1)+another(2), "start", "1772452800", "end", "1772456400", "step", "0.4").Encode()
 	for range 4 {
 		fmt.Fprintf(conn, "POST %s/api/v1/query_range HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", Prefix, len(query), query)
 	}

@@ -56,25 +56,28 @@ func (a *API) series(ctx context.Context, r *request, store *modelled) (answer, 
 	}
 	defer q.Close()
 	hints := &storage.SelectHints{Start: q.from, End: q.to, Func: "series", Limit: enough(q.limit)} // the function says that no points are needed
-	sets := make([]storage.SeriesSet, len(q.selectors))
-	for i, matchers := range q.selectors {
-		sets[i] = q.Select(ctx, len(q.selectors) > 1, hints, matchers...)
-	}
-	set := sets[0]
-	if len(sets) > 1 {
-		set = storage.NewMergeSeriesSet(sets, 0, storage.ChainedSeriesMerge)
-	}
 	all := []labels.Labels{}
-	for set.Next() && len(all) < enough(q.limit) {
-		all = append(all, set.At().Labels()) // a copy, which outlives the querier
-		if len(all)%checkEvery == 0 && ctx.Err() != nil {
-			return answer{}, ctx.Err()
+	var notes annotations.Annotations
+	// One selector after the other, not sorted and merged: a hundred of them may each select everything.
+	seen := map[string]struct{}{}
+	for _, matchers := range q.selectors {
+		set := q.Select(ctx, false, hints, matchers...)
+		for n := 1; len(all) < enough(q.limit) && set.Next(); n++ {
+			one := set.At().Labels() // a copy, which outlives the querier
+			key := string(one.Bytes(nil))
+			if _, known := seen[key]; !known {
+				seen[key] = struct{}{}
+				all = append(all, one)
+			}
+			if n%checkEvery == 0 && ctx.Err() != nil {
+				return answer{}, ctx.Err()
+			}
 		}
+		if err := set.Err(); err != nil {
+			return answer{}, err
+		}
+		notes.Merge(set.Warnings())
 	}
-	if err := set.Err(); err != nil {
-		return answer{}, err
-	}
-	notes := set.Warnings()
 	n, err := cut(len(all), q.limit, &notes)
 	if err != nil {
 		return answer{}, err

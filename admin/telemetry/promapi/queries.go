@@ -1,9 +1,11 @@
 package promapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -13,10 +15,27 @@ import (
 // errCut is the warning of an answer that the client's own limit has cut.
 var errCut = errors.New("results truncated due to limit")
 
+// The engine counts nanoseconds since 1970; beyond these instants it would answer for others.
+var (
+	firstInstant = time.Unix(0, math.MinInt64)
+	lastInstant  = time.Unix(0, math.MaxInt64)
+)
+
+// checkInstant refuses an instant that the engine does not know.
+func checkInstant(name string, t time.Time) error {
+	if t.Before(firstInstant) || t.After(lastInstant) {
+		return badParameter(name, fmt.Errorf("it is not between %d and %d", firstInstant.Year(), lastInstant.Year()))
+	}
+	return nil
+}
+
 // query answers an expression at one instant.
 func (a *API) query(ctx context.Context, r *request, store *modelled) (answer, error) {
 	at, err := r.instant("time", a.cfg.Now())
 	if err != nil {
+		return answer{}, err
+	}
+	if err := checkInstant("time", at); err != nil {
 		return answer{}, err
 	}
 	return a.run(ctx, r, func(text string, options promql.QueryOpts) (promql.Query, error) {
@@ -32,6 +51,9 @@ func (a *API) queryRange(ctx context.Context, r *request, store *modelled) (answ
 	}
 	end, err := r.required("end")
 	if err != nil {
+		return answer{}, err
+	}
+	if err := cmp.Or(checkInstant("start", start), checkInstant("end", end)); err != nil {
 		return answer{}, err
 	}
 	if end.Before(start) {
@@ -75,6 +97,9 @@ func (a *API) run(ctx context.Context, r *request, prepare func(text string, opt
 		return answer{}, badParameter("query", err)
 	}
 	r.onFinish(query.Close) // it takes the values back to use them again
+	if err := a.checkCost(query.Statement()); err != nil {
+		return answer{}, err
+	}
 	result := query.Exec(ctx)
 	if result.Err != nil {
 		return answer{}, result.Err
