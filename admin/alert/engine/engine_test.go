@@ -339,29 +339,3 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
-
-// BenchmarkReading is a reading of a kiosk that 20 of 1,000 rules are for.
-func BenchmarkReading(b *testing.B) {
-	var rules []*rule.Compiled
-	for i := range 1000 {
-		c, err := rule.Compile(fleet.Rule{
-			Name: fmt.Sprintf("rule_%d", i), Severity: fleet.SeverityWarning, For: time.Minute, Scope: fleet.RuleScope{Sites: []string{fmt.Sprintf("Hall %d", i/20)}},
-			Condition: fmt.Sprintf("hardware.cpu_temp > %d and hardware.cpu_usage < 95", 75+i%20), Clear: "hardware.cpu_temp < 70",
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-		rules = append(rules, c)
-	}
-	e := New(Config{Desk: &book{}, Fleet: &park{}, Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler)})
-	e.SetRules(NewRules(rule.NewSet(rules)))
-	r := reading(1, 0, 70)
-	r.Values = append(r.Values, fleet.Value{Metric: "hardware.cpu_usage", Value: 30})
-	b.ReportAllocs()
-	for b.Loop() {
-		next := *r
-		next.Time, next.ReceivedAt, next.Source.Record = r.Time.Add(5*time.Second), r.ReceivedAt.Add(5*time.Second), r.Source.Record+1
-		r = &next
-		e.Reading(r)
-	}
-}
