@@ -217,6 +217,31 @@ func TestADatabaseThatIsAwayLosesNothing(t *testing.T) {
 	})
 }
 
+func TestWhatCannotBeStoredHoldsBackWhatBringsMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, &book{broken: true}, &park{}, fixed{hot(nil)})
+		defer r.stop()
+		r.outbox.add(maxFound) // as if so many waited already
+		r.reading("K-1", 1, 80)
+		short, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r.Room(short)
+		if short.Err() == nil {
+			t.Error("there was room while the database took nothing")
+		}
+		r.book.mu.Lock()
+		r.book.broken = false
+		r.book.mu.Unlock()
+		patient, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r.Room(patient)
+		if patient.Err() != nil {
+			t.Error("there was no room after the database had taken everything")
+		}
+		expect(t, r.book, "opened K-1 hot")
+	})
+}
+
 func TestPresenceAndRemoval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, &book{}, &park{}, fixed{off(10 * time.Second)})
