@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
 
+	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/fleet"
 )
 
@@ -64,6 +66,8 @@ func TestStep(t *testing.T) {
 			[]moment{{at: 0, cpu: 80}, {at: 200, restart: true}, {at: 210, join: true}, {at: 1000}, {at: 1005, cpu: 70}}, []string{}},
 		{"back after our restart, and it still holds", []Rule{hot(minutes(5))},
 			[]moment{{at: 0, cpu: 80}, {at: 200, restart: true}, {at: 210, join: true}, {at: 215, cpu: 80}, {at: 301, cpu: 80}}, []string{"300 opened hot"}},
+		{"what fell due while we were away is told in the order of time", []Rule{hot(minutes(10)), hot(func(r *above) { r.Name, r.For = "sooner", 5*time.Minute })},
+			[]moment{{at: 0, cpu: 80}, {at: 200, restart: true}, {at: 1000, cpu: 80}}, []string{"300 opened sooner", "600 opened hot"}},
 		{"back after our restart with what it had kept", []Rule{hot(nil)},
 			[]moment{{at: 0, cpu: 70}, {at: 200, restart: true}, {at: 1000, cpu: 80, taken: 210}, {at: 1001, cpu: 80, taken: 215}, {at: 1002, cpu: 70}}, []string{}},
 		{"gone after our restart, too: what waits is over", []Rule{hot(minutes(5))},
@@ -143,6 +147,44 @@ func TestAnAlertTellsWhatItSaw(t *testing.T) {
 	a := found[0].Alert
 	if !a.Since.Equal(at(0)) || !a.OpenedAt.Equal(at(60)) || a.Reason != "hardware.cpu_temp is 80" || len(a.Values) != 1 || a.ID != alertID("hot", "K-1", at(60)) {
 		t.Errorf("got %+v", a)
+	}
+}
+
+func TestARateIsThatOfTheReadingsHoweverTheyCome(t *testing.T) {
+	s := &State{}
+	w := rule.Window{Metric: temp, Length: 5 * time.Minute}
+	for i, seconds := 0, 0.0; seconds < 400; i, seconds = i+1, seconds+float64(1+i%7) {
+		s.sample(w, at(seconds), 50+seconds/100)
+	}
+	if n := len(s.past(w).Points); n < 20 || n > maxSamples+1 {
+		t.Errorf("%d samples are kept", n)
+	}
+	if rate, ok := s.Rate(w.Metric, w.Length); !ok || math.Abs(rate-36) > 1e-6 {
+		t.Errorf("got %v an hour, %v; want 36", rate, ok)
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	carrier := &fleet.Reading{Texts: []fleet.Text{{Metric: "network.carrier", Text: "Movistar"}}}
+	for _, c := range []struct {
+		name    string
+		reading *fleet.Reading
+		remote  string
+		want    string
+	}{
+		{"as it says", carrier, "198.51.100.7", "Movistar"},
+		{"where it connects from", &fleet.Reading{}, "198.51.100.7", "198.51.100.7"},
+		{"no reading", nil, "2001:db8::7", "2001:db8::7"},
+		{"behind a proxy here", nil, "127.0.0.1", ""},
+		{"in the other form", nil, "::ffff:127.0.0.1", ""},
+		{"a name", nil, "broker.example", "broker.example"},
+		{"not known", nil, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := networkOf(c.reading, &fleet.Live{Remote: c.remote}); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 
