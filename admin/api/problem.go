@@ -123,7 +123,7 @@ func (s *Server) handleError(err error, c echo.Context) {
 	}
 }
 
-// Bounds of a request's body. A query may list maxQuerySerials of the longest serials.
+// Bounds of a request's body. A query or backtest may list as many of the longest serials as it may.
 const (
 	maxBodyBytes      = 64 << 10
 	maxQueryBodyBytes = 512 << 10

@@ -194,7 +194,7 @@ func (s *Server) backtest(c echo.Context) error {
 		To      string      `json:"to"`
 		Serials []string    `json:"serials"`
 	}
-	if err := body(c, &req); err != nil {
+	if err := bodyUpTo(c, maxQueryBodyBytes, &req); err != nil {
 		return err
 	}
 	if len(req.Serials) > maxSerials {

@@ -118,6 +118,11 @@ func TestABacktestAsksForTheTimeAndTheKiosks(t *testing.T) {
 	if r := s.backtested; !r.From.Equal(start.Add(-7*24*time.Hour)) || !r.To.Equal(start.Add(-24*time.Hour)) || fmt.Sprint(r.Serials) != "[K-1]" || r.Rule.ClearFor != 90*time.Minute {
 		t.Errorf("asked for %+v", r)
 	}
+	longest := strings.Repeat("K", 64)
+	many := `{"rule":{"name":"hot"},"serials":["` + longest + `"` + strings.Repeat(`,"`+longest+`"`, maxSerials-1) + `]}`
+	if decode[backtestView](t, s.do("POST", "/alert-rules/backtest", many, as("operator")), 200); len(s.backtested.Serials) != maxSerials {
+		t.Errorf("of as many kiosks as are allowed it asks for %d", len(s.backtested.Serials))
+	}
 	first := s.do("POST", "/alert-rules/backtest", body, as("operator")).Body.String()
 	if again := s.do("POST", "/alert-rules/backtest", body, as("operator")).Body.String(); again != first {
 		t.Errorf("the same backtest answers %s and %s", first, again)

@@ -93,7 +93,7 @@ async function toApiError(response: Response): Promise<ApiError> {
 }
 
 /** Builds a query string; absent and empty values are left out. */
-export function query(values: Record<string, string | number | undefined>): string {
+export function query(values: Record<string, string | number | boolean | undefined>): string {
   const params = new URLSearchParams();
   for (const [key, value] of Object.entries(values)) {
     if (value !== undefined && value !== '') params.set(key, String(value));

@@ -3,7 +3,7 @@ import type { en } from './en';
 /** What every catalogue must hold: the keys of the English one, with any words. */
 export type Messages = Widen<typeof en>;
 
-type Widen<T> = T extends string
+export type Widen<T> = T extends string
   ? string
   : T extends (...args: never[]) => string
     ? T

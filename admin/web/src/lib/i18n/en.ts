@@ -1,10 +1,13 @@
 // Every text of the page, in English. The other catalogues must have exactly these keys; the
 // compiler and catalogue.test.ts see to it. Texts with parts are functions.
 
+import { alertTexts } from './en.alerts';
+
 export const en = {
+  ...alertTexts,
   product: 'Kiosk Fleet',
   nav: {
-    main: 'Main', fleet: 'Fleet', letters: 'Dead letters', jump: 'Jump to', skip: 'Skip to the content',
+    main: 'Main', fleet: 'Fleet', alerts: 'Alerts', availability: 'Service', visits: 'Visits', letters: 'Dead letters', jump: 'Jump to', skip: 'Skip to the content',
   },
   verdict: { can_serve: 'Can serve', degraded: 'Degraded', cannot_serve: 'Cannot serve', unknown: 'Unknown' },
   tileVerdict: { can_serve: 'Can serve', degraded: 'Degraded', cannot_serve: 'Cannot serve', unknown: 'Offline · unknown' },
@@ -217,7 +220,8 @@ export const en = {
   },
   palette: {
     title: 'Jump to', placeholder: 'Kiosk, site, or a command of this page', none: 'Nothing found.', kiosks: 'Kiosks', page: 'This page',
-    fleet: 'Go to the fleet', letters: 'Go to the dead letters', theme: (name: string) => `Theme: ${name}`, language: (name: string) => `Language: ${name}`, logout: 'Log out',
+    fleet: 'Go to the fleet', alerts: 'Go to the alerts', myAlerts: 'Go to my alerts', rules: 'Go to the rules', newRule: 'Make a rule', silences: 'Go to the silences and maintenance windows',
+    notifications: 'Go to the notifications', availability: 'Go to the availability', visits: 'Go to the visits', letters: 'Go to the dead letters', theme: (name: string) => `Theme: ${name}`, language: (name: string) => `Language: ${name}`, logout: 'Log out',
     only: (verdict: string) => `Fleet: ${verdict}`,
   },
   search: { label: 'Search', placeholder: 'Search serial, site, model, tag' },

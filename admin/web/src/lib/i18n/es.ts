@@ -1,11 +1,13 @@
 import type { Messages } from './catalogue';
+import { alertTexts } from './es.alerts';
 
 // Spanish as spoken to operators in Latin America and Spain alike: usted is avoided by impersonal forms.
 
 export const es: Messages = {
+  ...alertTexts,
   product: 'Kiosk Fleet',
   nav: {
-    main: 'Principal', fleet: 'Flota', letters: 'Rechazados', jump: 'Ir a', skip: 'Saltar al contenido',
+    main: 'Principal', fleet: 'Flota', alerts: 'Alertas', availability: 'Servicio', visits: 'Visitas', letters: 'Rechazados', jump: 'Ir a', skip: 'Saltar al contenido',
   },
   verdict: { can_serve: 'Atiende', degraded: 'Degradado', cannot_serve: 'No atiende', unknown: 'Desconocido' },
   tileVerdict: { can_serve: 'Atienden', degraded: 'Degradados', cannot_serve: 'No atienden', unknown: 'Sin conexión' },
@@ -218,7 +220,8 @@ export const es: Messages = {
   },
   palette: {
     title: 'Ir a', placeholder: 'Quiosco, sitio o una acción de esta página', none: 'Nada encontrado.', kiosks: 'Quioscos', page: 'Esta página',
-    fleet: 'Ir a la flota', letters: 'Ir a los mensajes rechazados', theme: (name) => `Tema: ${name}`, language: (name) => `Idioma: ${name}`, logout: 'Cerrar sesión',
+    fleet: 'Ir a la flota', alerts: 'Ir a las alertas', myAlerts: 'Ir a mis alertas', rules: 'Ir a las reglas', newRule: 'Crear una regla', silences: 'Ir a los silencios y ventanas de mantenimiento',
+    notifications: 'Ir a las notificaciones', availability: 'Ir a la disponibilidad', visits: 'Ir a las visitas', letters: 'Ir a los mensajes rechazados', theme: (name) => `Tema: ${name}`, language: (name) => `Idioma: ${name}`, logout: 'Cerrar sesión',
     only: (verdict) => `Flota: ${verdict}`,
   },
   search: { label: 'Buscar', placeholder: 'Buscar serie, sitio, modelo, etiqueta' },

@@ -1,6 +1,6 @@
 import { listKiosks } from '$lib/api/calls';
 import { ApiError } from '$lib/api/client';
-import type { Command, Kiosk, LiveReading, Reading } from '$lib/api/types';
+import type { Alert, Command, Incident, Kiosk, LiveReading, Reading } from '$lib/api/types';
 import { KioskBook } from './book';
 import { clock } from './clock.svelte';
 import type { ServerEvent } from './sse';
@@ -37,6 +37,9 @@ class Fleet {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #kioskListeners = new Set<KioskListener>();
   #commandListeners = new Set<Listener<Command>>();
+  #alertListeners = new Set<Listener<Alert>>();
+  #incidentListeners = new Set<Listener<Incident>>();
+  #missedListeners = new Set<() => void>();
   #readingListeners = new Map<string, Set<Listener<Reading>>>();
 
   get(serial: string): Kiosk | undefined {
@@ -66,6 +69,24 @@ class Fleet {
     return () => this.#commandListeners.delete(listener);
   }
 
+  /** Calls back for every change of an alert, until the returned function is called. */
+  onAlert(listener: Listener<Alert>): () => void {
+    this.#alertListeners.add(listener);
+    return () => this.#alertListeners.delete(listener);
+  }
+
+  /** Calls back for every change of an incident, until the returned function is called. */
+  onIncident(listener: Listener<Incident>): () => void {
+    this.#incidentListeners.add(listener);
+    return () => this.#incidentListeners.delete(listener);
+  }
+
+  /** Calls back when events may have been missed, so that lists must be asked for again. */
+  onMissed(listener: () => void): () => void {
+    this.#missedListeners.add(listener);
+    return () => this.#missedListeners.delete(listener);
+  }
+
   /** Calls back for every live reading of a kiosk, until the returned function is called. */
   onReading(serial: string, listener: Listener<Reading>): () => void {
     const set = this.#readingListeners.get(serial) ?? new Set();
@@ -83,6 +104,7 @@ class Fleet {
         this.connection = 'live';
         this.heardAt = clock.exact();
         void this.reload();
+        for (const listener of this.#missedListeners) listener();
       },
       heard: () => (this.heardAt = clock.exact()),
       event: (event) => this.#enqueue(event),
@@ -183,8 +205,19 @@ class Fleet {
       case 'removed':
         this.#book.remove((JSON.parse(event.data) as { serial: string }).serial);
         break;
+      case 'alert': {
+        const alert = JSON.parse(event.data) as Alert;
+        for (const listener of this.#alertListeners) listener(alert);
+        break;
+      }
+      case 'incident': {
+        const incident = JSON.parse(event.data) as Incident;
+        for (const listener of this.#incidentListeners) listener(incident);
+        break;
+      }
       case 'resync':
         void this.reload();
+        for (const listener of this.#missedListeners) listener();
         break;
     }
   }

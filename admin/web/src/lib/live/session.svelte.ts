@@ -3,6 +3,7 @@ import { ApiError, setHooks } from '$lib/api/client';
 import type { Me } from '$lib/api/types';
 import { router } from '$lib/state/router.svelte';
 import { loginHref } from '$lib/state/routes';
+import { bell } from './bell.svelte';
 import { catalogue } from './catalogue.svelte';
 import { fleet } from './fleet.svelte';
 import { intake } from './intake.svelte';
@@ -50,6 +51,7 @@ class Session {
     this.known = true;
     fleet.start();
     intake.start();
+    bell.start();
     void catalogue.load();
   }
 
@@ -58,6 +60,7 @@ class Session {
     this.known = true;
     fleet.stop();
     intake.stop();
+    bell.stop();
   }
 
   #end(): void {

@@ -5,7 +5,9 @@ describe('match', () => {
   it.each([
     ['/', { name: 'fleet' }], ['/login', { name: 'login' }], ['/kiosks/SIM-1', { name: 'kiosk', serial: 'SIM-1' }],
     ['/kiosks/a%2Fb', { name: 'kiosk', serial: 'a/b' }], ['/kiosks/%zz', { name: 'missing' }],
-    ['/dead-letters', { name: 'letters' }], ['/kiosks/', { name: 'missing' }], ['/nothing', { name: 'missing' }],
+    ['/dead-letters', { name: 'letters' }], ['/alerts', { name: 'alerts' }], ['/alerts/a%20b', { name: 'alert', id: 'a b' }],
+    ['/incidents/7', { name: 'incident', id: '7' }], ['/rules/new', { name: 'rule', rule: 'new' }], ['/new-rule', { name: 'newRule' }],
+    ['/constructor', { name: 'missing' }], ['/constructor/x', { name: 'missing' }], ['/alerts/a/b', { name: 'missing' }], ['/kiosks/', { name: 'missing' }], ['/nothing', { name: 'missing' }],
   ])('%s', (path, route) => {
     expect(match(path)).toEqual(route);
   });

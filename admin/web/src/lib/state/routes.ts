@@ -4,16 +4,48 @@ export type Route =
   | { name: 'fleet' }
   | { name: 'kiosk'; serial: string }
   | { name: 'letters' }
+  | { name: 'alerts' }
+  | { name: 'alert'; id: string }
+  | { name: 'incident'; id: string }
+  | { name: 'rules' }
+  | { name: 'rule'; rule: string }
+  | { name: 'newRule' }
+  | { name: 'silences' }
+  | { name: 'notifications' }
+  | { name: 'availability' }
+  | { name: 'visits' }
   | { name: 'missing' };
 
+/** Pages whose path is one word. A rule may be called new, so the page that makes one is not below /rules. */
+const PLAIN: Record<string, Route> = {
+  '/': { name: 'fleet' },
+  '/login': { name: 'login' },
+  '/dead-letters': { name: 'letters' },
+  '/alerts': { name: 'alerts' },
+  '/rules': { name: 'rules' },
+  '/new-rule': { name: 'newRule' },
+  '/silences': { name: 'silences' },
+  '/notifications': { name: 'notifications' },
+  '/availability': { name: 'availability' },
+  '/visits': { name: 'visits' },
+};
+
+/** Pages of one thing, by the folder of their path. */
+const SINGLE: Record<string, (id: string) => Route> = {
+  kiosks: (serial) => ({ name: 'kiosk', serial }),
+  alerts: (id) => ({ name: 'alert', id }),
+  incidents: (id) => ({ name: 'incident', id }),
+  rules: (rule) => ({ name: 'rule', rule }),
+};
+
 export function match(path: string): Route {
-  if (path === '/') return { name: 'fleet' };
-  if (path === '/login') return { name: 'login' };
-  if (path === '/dead-letters') return { name: 'letters' };
-  const serial = /^\/kiosks\/([^/]+)\/?$/.exec(path)?.[1];
-  if (serial) {
+  const plain = Object.hasOwn(PLAIN, path) ? PLAIN[path] : undefined;
+  if (plain) return plain;
+  const [, folder = '', id = ''] = /^\/([a-z]+)\/([^/]+)\/?$/.exec(path) ?? [];
+  const single = Object.hasOwn(SINGLE, folder) ? SINGLE[folder] : undefined;
+  if (single) {
     try {
-      return { name: 'kiosk', serial: decodeURIComponent(serial) };
+      return single(decodeURIComponent(id));
     } catch {
       // Not a valid escape; nothing has such a path.
     }
@@ -22,6 +54,13 @@ export function match(path: string): Route {
 }
 
 export const kioskHref = (serial: string) => `/kiosks/${encodeURIComponent(serial)}`;
+
+export const alertHref = (id: string) => `/alerts/${encodeURIComponent(id)}`;
+export const incidentHref = (id: string) => `/incidents/${encodeURIComponent(id)}`;
+export const ruleHref = (name: string) => `/rules/${encodeURIComponent(name)}`;
+
+/** The page that makes a rule, beginning with a copy of another one. */
+export const newRuleHref = (from?: string) => (from ? `/new-rule?from=${encodeURIComponent(from)}` : '/new-rule');
 
 /** The dead letters of a kiosk, or of one reason of it. */
 export function lettersHref(serial?: string, reason?: string): string {
