@@ -79,10 +79,13 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 	}
 	a.alerts.rules.Observe(func(s *rule.Set) { a.alerts.engine.SetRules(engine.NewRules(s)) })
 	a.tracker.Observe(func(c presence.Change) {
-		if c.Notable() {
-			a.alerts.engine.Changed(c.New.Serial, c.At)
-			a.alerts.desk.Changed(c.New.Serial)
+		if !c.Notable() {
+			return
 		}
+		if !c.Reading { // the engine gets the reading itself, and must not see the change before it
+			a.alerts.engine.Changed(c.New.Serial, c.At)
+		}
+		a.alerts.desk.Changed(c.New.Serial)
 	})
 	a.alerts.register(metrics)
 	return nil

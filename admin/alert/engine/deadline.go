@@ -42,14 +42,15 @@ func (x *run) due(r Rule, from, now time.Time) {
 	s, d := x.state, r.Definition()
 	p := s.Phases[d.Name]
 	switch {
+	case p != nil && p.Open && p.NoData && !p.Clearing.IsZero() && !x.complete(r):
+		p.Clearing = time.Time{} // a value is missing again
 	case p != nil && p.Open && !p.Clearing.IsZero() && !p.Clearing.Add(s.clearFor(d, p)).After(now):
 		x.close(r, p, now)
-	case p != nil && p.Open && p.NoData && !x.complete(r):
-		p.Clearing = time.Time{} // the value came, but does not go on coming
+		x.evaluate(r)
 	case p != nil && !p.Open && !p.Since.IsZero() && !p.Since.Add(d.For).After(now):
 		x.open(r, p, now, false)
 	case x.missing(r, now):
-		x.openEmpty(r)
+		x.lacks(r)
 	}
 	if d.Schedule != nil && !r.NextBoundary(from, x.in.Zone).After(now) {
 		x.evaluate(r)

@@ -83,6 +83,17 @@ func (p *Phase) opened(at time.Time) {
 	}
 }
 
+// openedAt counts the openings in the millisecond of a time.
+func (p *Phase) openedAt(at time.Time) int {
+	n := 0
+	for _, one := range p.Opened {
+		if one.UnixMilli() == at.UnixMilli() {
+			n++
+		}
+	}
+	return n
+}
+
 // forget drops the openings that are too old to count.
 func (p *Phase) forget(now time.Time) {
 	p.Opened = slices.DeleteFunc(p.Opened, func(at time.Time) bool { return now.Sub(at) > flapWindow })
@@ -132,9 +143,13 @@ func (s *State) oldest(r Rule) time.Time {
 	return oldest
 }
 
-// alertID makes the same id of the same rule, kiosk and time.
-func alertID(name, serial string, at time.Time) string {
-	sum := sha256.Sum256([]byte(name + "\x00" + serial + "\x00" + strconv.FormatInt(at.UnixMilli(), 10)))
+// alertID makes the same id of the same rule, kiosk and time, and of how many there were of that time before.
+func alertID(name, serial string, at time.Time, before int) string {
+	text := name + "\x00" + serial + "\x00" + strconv.FormatInt(at.UnixMilli(), 10)
+	if before > 0 {
+		text += "\x00" + strconv.Itoa(before)
+	}
+	sum := sha256.Sum256([]byte(text))
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:10]))
 }
 

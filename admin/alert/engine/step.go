@@ -66,7 +66,7 @@ func Step(s *State, rules []Rule, in Input) []fleet.AlertChange {
 	s.At = in.At
 	run.come()
 	run.take()
-	run.await()
+	run.expect()
 	run.view(in.At)
 	run.drop()
 	for _, r := range rules {
@@ -134,13 +134,17 @@ func (x *run) take() {
 	}
 }
 
-// await begins to wait for the values of rules that are new: what came of them before, nobody noted.
-func (x *run) await() {
-	for _, r := range x.rules {
-		if r.Definition().NoData <= 0 {
+// expect notes that from now on a value is awaited that has not come since somebody asked for it: a rule that was just
+// made knows nothing of what came before.
+func (x *run) expect() {
+	if x.in.Live == nil || !x.present() {
+		return
+	}
+	for _, one := range x.rules {
+		if one.Definition().NoData <= 0 {
 			continue
 		}
-		for _, metric := range r.Metrics() {
+		for _, metric := range one.Metrics() {
 			if _, ok := x.state.Came[metric]; !ok {
 				x.state.note(metric, x.in.At)
 			}
@@ -196,10 +200,6 @@ func (x *run) evaluate(r Rule) {
 		return
 	}
 	s, d := x.state, r.Definition()
-	if x.missing(r, x.seen.Now) {
-		x.openEmpty(r)
-		return
-	}
 	p := s.Phases[d.Name]
 	truth := r.Condition(&x.seen)
 	if truth == rule.True && !r.InSchedule(&x.seen) {
@@ -207,6 +207,10 @@ func (x *run) evaluate(r Rule) {
 	}
 	if p != nil && p.Open {
 		x.still(r, p, truth)
+		return
+	}
+	if x.missing(r, x.seen.Now) {
+		x.lacks(r)
 		return
 	}
 	if truth != rule.True {
@@ -259,6 +263,7 @@ func (x *run) still(r Rule, p *Phase, truth rule.Truth) {
 	}
 	if end := p.Clearing.Add(x.state.clearFor(d, p)); !end.After(now) {
 		x.close(r, p, end)
+		x.evaluate(r) // what it was about may hold all the same, such as of an alert that opened because nothing came
 	}
 }
 
@@ -271,7 +276,7 @@ func (x *run) complete(r Rule) bool {
 func (x *run) open(r Rule, p *Phase, at time.Time, noData bool) {
 	s, d := x.state, r.Definition()
 	p.Open, p.OpenedAt, p.NoData, p.Clearing, p.Version = true, at, noData, time.Time{}, d.Version
-	p.ID = alertID(d.Name, s.Serial, at)
+	p.ID = alertID(d.Name, s.Serial, at, p.openedAt(at))
 	p.opened(at)
 	view := x.seen
 	view.Now = at
@@ -282,8 +287,8 @@ func (x *run) open(r Rule, p *Phase, at time.Time, noData bool) {
 	}
 }
 
-// openEmpty opens an alert because a value does not come.
-func (x *run) openEmpty(r Rule) {
+// lacks opens an alert because a value does not come.
+func (x *run) lacks(r Rule) {
 	p := x.state.phase(r.Definition().Name)
 	p.Since = x.awaited(r)
 	x.open(r, p, x.seen.Now, true)

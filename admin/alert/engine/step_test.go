@@ -51,6 +51,12 @@ func TestStep(t *testing.T) {
 		{"no data", []Rule{hot(func(r *above) { r.NoData = time.Minute })},
 			[]moment{{at: 0, cpu: 70}, {at: 30, without: true}, {at: 90, without: true}, {at: 100, cpu: 70}}, []string{"60 opened hot", "100 resolved hot"}},
 		{"no data of a kiosk that is gone", []Rule{hot(func(r *above) { r.NoData = time.Minute })}, []moment{{at: 0, cpu: 70}, {at: 30, gone: true}, {at: 200}}, []string{}},
+		{"no data ends with a value that is too high", []Rule{hot(func(r *above) { r.NoData = time.Minute })},
+			[]moment{{at: 0, cpu: 70}, {at: 30, without: true}, {at: 100, cpu: 80}}, []string{"60 opened hot", "100 resolved hot", "100 opened hot"}},
+		{"no data of a rule that was just made", []Rule{}, []moment{{at: 0, without: true}, {at: 1000, rules: []Rule{hot(func(r *above) { r.NoData = time.Minute })}}, {at: 1100}}, []string{"1060 opened hot"}},
+		{"no data that is held is not over while the value is missing again", []Rule{hot(func(r *above) { r.NoData = time.Minute })},
+			[]moment{{at: 0, cpu: 70}, {at: 70, cpu: 70}, {at: 140, cpu: 70}, {at: 210, cpu: 70}, {at: 280, cpu: 70}, {at: 2000}},
+			[]string{"60 opened hot", "70 resolved hot", "130 opened hot", "140 resolved hot", "200 opened hot", "210 resolved hot", "270 opened hot", "270 flapping hot"}},
 		{"flapping is held", []Rule{hot(nil)},
 			[]moment{{at: 0, cpu: 80}, {at: 5, cpu: 70}, {at: 10, cpu: 80}, {at: 15, cpu: 70}, {at: 20, cpu: 80}, {at: 25, cpu: 70}, {at: 30, cpu: 80}, {at: 35, cpu: 70}, {at: 40, cpu: 80}, {at: 45, cpu: 70}, {at: 700}},
 			[]string{"0 opened hot", "5 resolved hot", "10 opened hot", "15 resolved hot", "20 opened hot", "25 resolved hot", "30 opened hot", "30 flapping hot", "645 resolved hot"}},
@@ -145,7 +151,7 @@ func TestAnAlertTellsWhatItSaw(t *testing.T) {
 		t.Fatalf("got %v", lines(found))
 	}
 	a := found[0].Alert
-	if !a.Since.Equal(at(0)) || !a.OpenedAt.Equal(at(60)) || a.Reason != "hardware.cpu_temp is 80" || len(a.Values) != 1 || a.ID != alertID("hot", "K-1", at(60)) {
+	if !a.Since.Equal(at(0)) || !a.OpenedAt.Equal(at(60)) || a.Reason != "hardware.cpu_temp is 80" || len(a.Values) != 1 || a.ID != alertID("hot", "K-1", at(60), 0) {
 		t.Errorf("got %+v", a)
 	}
 }
@@ -185,6 +191,23 @@ func TestNetwork(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestTwoAlertsOfOneMillisecondAreTwo(t *testing.T) {
+	s := &State{Serial: "K-1"}
+	var ids []string
+	for i, cpu := range []float64{80, 70, 80} { // a message with three readings, all received at once
+		r := reading(i+1, float64(i)/1000, cpu)
+		in := Input{At: at(0), Source: fleet.Source{Record: 1, Item: i}, Reading: r, Live: &fleet.Live{Presence: fleet.PresenceOnline}}
+		for _, c := range Step(s, []Rule{hot(nil)}, in) {
+			if c.Kind == fleet.AlertEventOpened {
+				ids = append(ids, c.Alert.ID)
+			}
+		}
+	}
+	if len(ids) != 2 || ids[0] == ids[1] {
+		t.Errorf("ids: %v", ids)
 	}
 }
 

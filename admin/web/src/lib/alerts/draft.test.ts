@@ -49,9 +49,10 @@ describe('a fault of an expression', () => {
   });
 
   it('is shown where it is', () => {
-    expect(around('a and\nverdcit == 1', { line: 2, column: 9, what: '' })).toEqual({ before: 'verdcit ', after: '== 1' });
-    expect(around('"🙂" x', { line: 1, column: 5, what: '' })).toEqual({ before: '"🙂" ', after: 'x' });
-    expect(around('a', { line: 7, column: 9, what: '' })).toEqual({ before: '', after: '' });
+    expect(around('a and\nverdcit == 1', { line: 2, column: 9, what: '' })).toEqual({ before: 'verdcit ', at: '=', after: '= 1' });
+    expect(around('a and\nverdcit == 1', { line: 2, column: 1, what: '' })).toEqual({ before: '', at: 'verdcit', after: ' == 1' });
+    expect(around('"🙂" x', { line: 1, column: 5, what: '' })).toEqual({ before: '"🙂" ', at: 'x', after: '' });
+    expect(around('a', { line: 7, column: 9, what: '' })).toEqual({ before: '', at: '', after: '' });
   });
 });
 

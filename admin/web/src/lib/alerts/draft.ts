@@ -94,10 +94,12 @@ export function parseFault(reason: string): Fault | undefined {
   return line && column && what !== undefined ? { line: Number(line), column: Number(column), what } : undefined;
 }
 
-/** The line of the expression that a fault is in, cut in two at its place; columns count characters as people see them. */
-export function around(expression: string, fault: Fault): { before: string; after: string } {
+/** The line of the expression that a fault is in, cut around the word at its place; columns count characters as people see them. */
+export function around(expression: string, fault: Fault): { before: string; at: string; after: string } {
   const line = [...(expression.split('\n')[fault.line - 1] ?? '')];
-  return { before: line.slice(0, fault.column - 1).join(''), after: line.slice(fault.column - 1).join('') };
+  const rest = line.slice(fault.column - 1).join('');
+  const at = /^(?:[\w.]+|"[^"]*"?|\S|\s+)/.exec(rest)?.[0] ?? '';
+  return { before: line.slice(0, fault.column - 1).join(''), at, after: rest.slice(at.length) };
 }
 
 /** Puts a word in the place of what is selected, with a space where it would touch another one. */
