@@ -69,7 +69,7 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 		}
 		a.alerts.notifier.Wake()
 	})
-	a.alerts.engine = engine.New(engine.Config{Desk: a.alerts.desk, Fleet: around, Now: now, Log: log})
+	a.alerts.engine = engine.New(engine.Config{Desk: a.alerts.desk, Fleet: around, Now: now, Told: a.told, Log: log})
 	states, err := a.store.AlertStates(ctx)
 	if err != nil {
 		return err
@@ -89,6 +89,25 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 	})
 	a.alerts.register(metrics)
 	return nil
+}
+
+// told returns the time up to which presence and alerts know of everything that was received.
+func (a *App) told(now time.Time) time.Time {
+	for _, c := range a.ingest.Status().Consumers {
+		if c.Name == liveConsumer {
+			return now.Add(-c.Lag)
+		}
+	}
+	return now
+}
+
+// started says that everything from before this start has been told. Every kiosk is asked about: of those that have not
+// come back, presence has nothing new to say.
+func (al *alerts) started(kiosks []*fleet.Kiosk, at time.Time) {
+	al.engine.Started(at)
+	for _, k := range kiosks {
+		al.engine.Changed(k.Serial, at)
+	}
 }
 
 // registered says that a kiosk's registration is another, or that there is none any more.
@@ -136,6 +155,9 @@ type past struct{ backtest *backtest.Backtest }
 func (p past) Backtest(ctx context.Context, r fleet.BacktestRequest) (fleet.BacktestResult, error) {
 	return p.backtest.Run(ctx, r)
 }
+
+// liveConsumer is ingest's name of what tells presence, commands and alerts.
+const liveConsumer = "live"
 
 // surroundings tell engine and desk about kiosks.
 type surroundings struct {
@@ -240,7 +262,7 @@ func (a *App) platform() platformValues {
 	}
 	for _, c := range status.Consumers {
 		switch c.Name {
-		case "live":
+		case liveConsumer:
 			v["platform.live_behind"] = c.Lag.Seconds()
 		case "timeseries":
 			v["platform.series_behind"] = c.Lag.Seconds()

@@ -57,10 +57,10 @@ func (x *run) due(r Rule, from, now time.Time) {
 	}
 }
 
-// missing reports whether a value that the rule needs is overdue.
+// missing reports whether a value that the rule needs is overdue, and nobody was told yet.
 func (x *run) missing(r Rule, at time.Time) bool {
 	d := r.Definition()
-	if d.NoData <= 0 || !x.present() || len(r.Metrics()) == 0 {
+	if d.NoData <= 0 || !x.present() || len(r.Metrics()) == 0 || !r.InSchedule(&x.seen) {
 		return false
 	}
 	if p := x.state.Phases[d.Name]; p != nil && p.Open {

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
 
+	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/fleet"
 )
 
@@ -16,6 +18,7 @@ type moment struct {
 	without bool    // the reading lacks the metric
 	gone    bool    // the kiosk is offline
 	restart bool    // and that because we restarted
+	join    bool    // it is back, and has sent no reading yet
 	rules   []Rule  // they are others from here on
 }
 
@@ -63,6 +66,25 @@ func TestStep(t *testing.T) {
 		{"another version that still holds", []Rule{hot(nil)}, []moment{{at: 0, cpu: 80}, {at: 5, rules: []Rule{hot(func(r *above) { r.Version, r.Severity = 2, fleet.SeverityCritical })}}, {at: 10, cpu: 80}}, []string{"0 opened hot", "5 reason hot"}},
 		{"another version that does not", []Rule{hot(nil)}, []moment{{at: 0, cpu: 80}, {at: 5, rules: []Rule{hot(func(r *above) { r.Version, r.limit = 2, 90 })}}}, []string{"0 opened hot", "5 reason hot", "5 resolved hot"}},
 		{"the rule is removed", []Rule{hot(nil)}, []moment{{at: 0, cpu: 80}, {at: 5, rules: []Rule{}}}, []string{"0 opened hot", "5 resolved hot"}},
+		{"back, but not heard yet: what it last said is old", []Rule{hot(minutes(1))},
+			[]moment{{at: 0, cpu: 80}, {at: 10, gone: true}, {at: 3000, join: true}, {at: 3100}, {at: 3105, cpu: 70}}, []string{}},
+		{"back after our restart, but not heard yet", []Rule{hot(minutes(5))},
+			[]moment{{at: 0, cpu: 80}, {at: 200, restart: true}, {at: 210, join: true}, {at: 1000}, {at: 1005, cpu: 70}}, []string{}},
+		{"back after our restart, and it still holds", []Rule{hot(minutes(5))},
+			[]moment{{at: 0, cpu: 80}, {at: 200, restart: true}, {at: 210, join: true}, {at: 215, cpu: 80}, {at: 301, cpu: 80}}, []string{"300 opened hot"}},
+		{"what fell due while we were away is told in the order of time", []Rule{hot(minutes(10)), hot(func(r *above) { r.Name, r.For = "sooner", 5*time.Minute })},
+			[]moment{{at: 0, cpu: 80}, {at: 200, restart: true}, {at: 1000, cpu: 80}}, []string{"300 opened sooner", "600 opened hot"}},
+		{"back after our restart with what it had kept", []Rule{hot(nil)},
+			[]moment{{at: 0, cpu: 70}, {at: 200, restart: true}, {at: 1000, cpu: 80, taken: 210}, {at: 1001, cpu: 80, taken: 215}, {at: 1002, cpu: 70}}, []string{}},
+		{"gone after our restart, too: what waits is over", []Rule{hot(minutes(5))},
+			[]moment{{at: 0, cpu: 80}, {at: 200, restart: true}, {at: 210, join: true}, {at: 220, gone: true}, {at: 400, cpu: 80}, {at: 500, cpu: 80}, {at: 701}}, []string{"700 opened hot"}},
+		{"a clock that is an hour behind", []Rule{hot(nil)},
+			[]moment{{at: 4000, cpu: 80, taken: 400}, {at: 4005, cpu: 80, taken: 405}, {at: 4010, cpu: 70, taken: 410}}, []string{"4005 opened hot", "4010 resolved hot"}},
+		{"no data by a rule that is new", nil, []moment{{at: 0, without: true}, {at: 300, without: true},
+			{at: 305, rules: []Rule{hot(func(r *above) { r.NoData = time.Minute })}}, {at: 310, without: true}, {at: 390, without: true}, {at: 395, cpu: 70}}, []string{"365 opened hot", "395 resolved hot"}},
+		{"data by a rule that is new", nil, []moment{{at: 0, cpu: 70}, {at: 300, cpu: 70}, {at: 305, rules: []Rule{hot(func(r *above) { r.NoData = time.Minute })}}, {at: 310, cpu: 70}}, []string{}},
+		{"no data matters only in the rule's hours", []Rule{hot(func(r *above) { r.NoData, r.Schedule, r.hours = time.Minute, &fleet.Schedule{}, [2]int{9, 10} })},
+			[]moment{{at: 0, cpu: 70}, {at: 1800, without: true}, {at: 4000, without: true}, {at: 8000, without: true}}, []string{"3600 opened hot", "7200 resolved hot"}},
 		{"only in its hours", []Rule{hot(func(r *above) { r.Schedule, r.hours = &fleet.Schedule{}, [2]int{9, 10} })},
 			[]moment{{at: 0, cpu: 80}, {at: 3000, cpu: 80}, {at: 4000, cpu: 80}, {at: 8000, cpu: 80}}, []string{"3600 opened hot", "7200 resolved hot"}},
 		{"rises by more than 10 an hour", []Rule{hot(func(r *above) { r.window, r.limit = 10*time.Minute, 10 })},
@@ -83,9 +105,9 @@ func TestStep(t *testing.T) {
 func play(rules []Rule, story []moment, pace float64) []fleet.AlertChange {
 	s := &State{Serial: "K-1"}
 	kiosk := &fleet.Kiosk{Serial: "K-1"}
-	live := &fleet.Live{Presence: fleet.PresenceOnline}
+	live := &fleet.Live{Presence: fleet.PresenceOnline, PresenceSince: start}
 	var found []fleet.AlertChange
-	var last float64
+	last := story[0].at
 	for i, m := range story {
 		if pace > 0 {
 			for now := last + pace; now < m.at; now += pace {
@@ -99,6 +121,8 @@ func play(rules []Rule, story []moment, pace float64) []fleet.AlertChange {
 			live = &fleet.Live{Presence: fleet.PresenceOffline, PresenceReason: fleet.ReasonConnectionLost, PresenceSince: in.At}
 		case m.restart:
 			live = &fleet.Live{Presence: fleet.PresenceOffline, PresenceReason: fleet.ReasonAdminRestart, PresenceSince: in.At}
+		case m.join:
+			live = &fleet.Live{Presence: fleet.PresenceOnline, PresenceReason: fleet.ReasonReporting, PresenceSince: in.At}
 		case m.cpu != 0 || m.without:
 			in.Reading = reading(i+1, m.at, m.cpu)
 			if m.taken != 0 {
@@ -112,6 +136,7 @@ func play(rules []Rule, story []moment, pace float64) []fleet.AlertChange {
 			}
 		}
 		if m.rules != nil {
+			found = append(found, Step(s, rules, Input{At: in.At, Kiosk: kiosk, Live: live})...)
 			rules = m.rules
 		}
 		in.Live = live
@@ -128,6 +153,20 @@ func TestAnAlertTellsWhatItSaw(t *testing.T) {
 	a := found[0].Alert
 	if !a.Since.Equal(at(0)) || !a.OpenedAt.Equal(at(60)) || a.Reason != "hardware.cpu_temp is 80" || len(a.Values) != 1 || a.ID != alertID("hot", "K-1", at(60), 0) {
 		t.Errorf("got %+v", a)
+	}
+}
+
+func TestARateIsThatOfTheReadingsHoweverTheyCome(t *testing.T) {
+	s := &State{}
+	w := rule.Window{Metric: temp, Length: 5 * time.Minute}
+	for i, seconds := 0, 0.0; seconds < 400; i, seconds = i+1, seconds+float64(1+i%7) {
+		s.sample(w, at(seconds), 50+seconds/100)
+	}
+	if n := len(s.past(w).Points); n < 20 || n > maxSamples+1 {
+		t.Errorf("%d samples are kept", n)
+	}
+	if rate, ok := s.Rate(w.Metric, w.Length); !ok || math.Abs(rate-36) > 1e-6 {
+		t.Errorf("got %v an hour, %v; want 36", rate, ok)
 	}
 }
 
