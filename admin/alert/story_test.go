@@ -122,7 +122,7 @@ func (s *stage) start() {
 	states, err := s.store.AlertStates(ctx)
 	must(err)
 	must(s.engine.Restore(states))
-	book, err := rulebook.New(ctx, rulebook.Config{Store: s.store, Now: time.Now})
+	book, err := rulebook.New(ctx, rulebook.Config{Store: s.store, Now: time.Now, Log: log})
 	must(err)
 	book.Observe(func(set *rule.Set) { s.engine.SetRules(engine.NewRules(set)) })
 	s.tracker.Observe(func(c presence.Change) {
@@ -335,6 +335,20 @@ func TestStories(t *testing.T) {
 			s.says("K-02", "peripherals.printer_status", "paper_jam")
 			s.live(2 * minute)
 		}, "opened printer_paper_jam, opened cannot_serve"},
+		{"a kiosk is deleted", 5, func(s *stage) {
+			s.set("K-01", "hardware.cpu_temp", 80)
+			s.live(3 * minute)
+			s.checkpoint()
+			delete(s.kiosks, "K-01")
+			s.tracker.Forget("K-01")
+			s.derived.Forget("K-01")
+			s.engine.Changed("K-01", time.Now())
+			s.desk.Changed("K-01")
+			s.live(minute)
+			s.checkpoint()
+			s.says("K-02", "peripherals.card_reader", "error")
+			s.live(2 * minute)
+		}, "opened cpu_temp_high, resolved cpu_temp_high, opened card_error"},
 		{"carried away", 5, func(s *stage) {
 			s.lose("K-03")
 			s.live(20 * minute)

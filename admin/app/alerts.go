@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,7 +39,7 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 	now, log := time.Now, a.log
 	around := &surroundings{registry: a.registry, tracker: a.tracker}
 	var err error
-	if a.alerts.rules, err = rulebook.New(ctx, rulebook.Config{Store: a.store, File: a.cfg.Alerts.Rules, Now: now}); err != nil {
+	if a.alerts.rules, err = rulebook.New(ctx, rulebook.Config{Store: a.store, File: a.cfg.Alerts.Rules, Now: now, Log: log}); err != nil {
 		return err
 	}
 	a.alerts.derived = derived.New(derived.Config{
@@ -49,7 +50,7 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 		return err
 	}
 	if err := a.alerts.derived.Restore(kept); err != nil {
-		return err
+		log.Error("some derived values begin anew", "error", err)
 	}
 	around.derived = a.alerts.derived
 	if a.alerts.desk, err = desk.New(ctx, desk.Config{Store: a.store, Fleet: around, Now: now, Log: log}); err != nil {
@@ -159,11 +160,19 @@ func (p past) Backtest(ctx context.Context, r fleet.BacktestRequest) (fleet.Back
 // liveConsumer is ingest's name of what tells presence, commands and alerts.
 const liveConsumer = "live"
 
+// countsFor is how long the numbers of kiosks by site, network and version are good: an outage asks for them again and
+// again.
+const countsFor = 5 * time.Second
+
 // surroundings tell engine and desk about kiosks.
 type surroundings struct {
 	registry *registry.Registry
 	tracker  *presence.Tracker
 	derived  *derived.Values
+
+	mu      sync.Mutex // guards the rest
+	counted time.Time
+	counts  map[fleet.IncidentKind]map[string]int
 }
 
 // Kiosk returns a registered kiosk, nil when it is not registered.
@@ -183,28 +192,25 @@ func (s *surroundings) Derived(serial string) rule.Derived { return s.derived.Fo
 
 // Registered implements desk.Fleet.
 func (s *surroundings) Registered(kind fleet.IncidentKind, name string) int {
-	n := 0
-	switch kind {
-	case fleet.IncidentSite:
-		for _, k := range s.registry.All() {
-			if k.Site == name {
-				n++
-			}
-		}
-	case fleet.IncidentNetwork:
-		for _, l := range s.tracker.All() {
-			if engine.Network(l.LastReading, l) == name {
-				n++
-			}
-		}
-	case fleet.IncidentVersion:
-		for _, l := range s.tracker.All() {
-			if l.AgentVersion == name {
-				n++
-			}
-		}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts == nil || time.Since(s.counted) > countsFor {
+		s.count()
 	}
-	return n
+	return s.counts[kind][name]
+}
+
+// count counts all kiosks. The lock is held.
+func (s *surroundings) count() {
+	sites, networks, versions := map[string]int{}, map[string]int{}, map[string]int{}
+	for _, k := range s.registry.All() {
+		sites[k.Site]++
+		l := s.tracker.Get(k.Serial)
+		networks[engine.Network(l.LastReading, l)]++
+		versions[l.AgentVersion]++
+	}
+	s.counts = map[fleet.IncidentKind]map[string]int{fleet.IncidentSite: sites, fleet.IncidentNetwork: networks, fleet.IncidentVersion: versions}
+	s.counted = time.Now()
 }
 
 // followHangups reads the rules of files again at each SIGHUP.

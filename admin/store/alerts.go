@@ -50,10 +50,24 @@ func each[T any](ctx context.Context, tx *sql.Tx, statement string, items []T, a
 	return nil
 }
 
+// saveAlertStates keeps the states, and removes those without data: their kiosks are gone.
 func saveAlertStates(ctx context.Context, tx *sql.Tx, b *fleet.AlertBatch) error {
+	var kept, gone []fleet.AlertEngineState
+	for _, st := range b.States {
+		if len(st.Data) == 0 {
+			gone = append(gone, st)
+		} else {
+			kept = append(kept, st)
+		}
+	}
+	if err := each(ctx, tx, `DELETE FROM alert_states WHERE serial = $1`, gone, func(st *fleet.AlertEngineState) ([]any, error) {
+		return []any{st.Serial}, nil
+	}); err != nil {
+		return err
+	}
 	return each(ctx, tx, `INSERT INTO alert_states (serial, record, item, data) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (serial) DO UPDATE SET record = excluded.record, item = excluded.item, data = excluded.data`,
-		b.States, func(st *fleet.AlertEngineState) ([]any, error) {
+		kept, func(st *fleet.AlertEngineState) ([]any, error) {
 			return []any{st.Serial, int64(st.Source.Record), st.Source.Item, st.Data}, nil
 		})
 }

@@ -49,9 +49,6 @@ func TestAlertsComeBackAsTheyWere(t *testing.T) {
 		ID: "i", Kind: fleet.IncidentSite, Key: "gate", Site: "gate", Rule: "cash_full", Severity: fleet.SeverityCritical, State: fleet.AlertOpen,
 		Title: "gate: 3 of 4 kiosks", Kiosks: 3, OfKiosks: 4, Open: 1, OpenedAt: at, AcknowledgedAt: &later, AcknowledgedBy: "ana", UpdatedAt: later,
 	}
-	if _, err := s.write.ExecContext(t.Context(), `CREATE TABLE IF NOT EXISTS alert_states (serial TEXT PRIMARY KEY, record INTEGER, item INTEGER, data BLOB)`); err != nil {
-		t.Fatal(err)
-	}
 	state := fleet.AlertEngineState{Serial: "K-1", Source: fleet.Source{Record: 5, Item: 2}, Data: []byte("first")}
 	must(t, s.SaveAlerts(t.Context(), fleet.AlertBatch{
 		States: []fleet.AlertEngineState{state}, Alerts: []fleet.Alert{a, ended(someAlert("b", 1), time.Minute)}, Incidents: []fleet.Incident{i},

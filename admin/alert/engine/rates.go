@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -13,6 +14,8 @@ const (
 	// maxSamples bounds what is kept of a metric's past for one window: with one more for the part that begins it is 1 KB
 	// of each kiosk.
 	maxSamples = 31
+	// maxSample bounds the values that count: sums of what no sensor measures would be no numbers any more.
+	maxSample = 1e100
 	// windowFilled is the part of a window that must be known before a rate is given.
 	windowFilled = 0.5
 )
@@ -70,7 +73,7 @@ func (s *State) sample(w rule.Window, at time.Time, value float64) {
 		past = &Samples{Window: w}
 		s.Past = append(s.Past, past)
 	}
-	if !at.After(past.Newest) {
+	if !at.After(past.Newest) || !(math.Abs(value) <= maxSample) {
 		return
 	}
 	past.Newest = at

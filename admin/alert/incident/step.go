@@ -201,11 +201,17 @@ func (d *draft) leave(a *fleet.Alert, incident string) {
 	d.byKey[k] = slices.DeleteFunc(slices.Clone(d.incidentsOf(k)), func(id string) bool { return id == incident })
 }
 
-// unwait takes an alert from the places where it waits.
-func (d *draft) unwait(a *fleet.Alert) {
-	for _, k := range keysOf(a) {
-		p := place{k, d.cause(a.Rule)}
-		d.waiting[p] = slices.DeleteFunc(d.waitingAt(p), func(w waiting) bool { return w.id == a.ID })
+// unwait takes alerts from the places where they wait.
+func (d *draft) unwait(alerts ...*fleet.Alert) {
+	ids, places := map[string]bool{}, map[place]bool{}
+	for _, a := range alerts {
+		ids[a.ID] = true
+		for _, k := range keysOf(a) {
+			places[place{k, d.cause(a.Rule)}] = true
+		}
+	}
+	for p := range places {
+		d.waiting[p] = slices.DeleteFunc(d.waitingAt(p), func(w waiting) bool { return ids[w.id] })
 	}
 }
 
@@ -256,10 +262,14 @@ func (d *draft) found(p place, run, later []waiting, of int) {
 		d.byKey[p.key] = append(slices.Clone(d.incidentsOf(p.key)), id)
 		d.opened[id] = true
 	}
+	var alerts []*fleet.Alert
 	for _, w := range slices.Concat(run, later) {
 		m, _ := d.where(w.id)
-		d.unwait(m.alert)
-		d.join(m.alert, id)
+		alerts = append(alerts, m.alert)
+	}
+	d.unwait(alerts...)
+	for _, a := range alerts {
+		d.join(a, id)
 	}
 }
 

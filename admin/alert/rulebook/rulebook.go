@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,7 @@ type Config struct {
 	Store Store
 	File  string // of the operator's own rules; empty: none
 	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // Book holds the rules. It is safe for concurrent use.
@@ -100,11 +102,20 @@ func (b *Book) read() error {
 
 // compile makes the set of what is there. The lock is held, or nobody else has the book yet.
 func (b *Book) compile() error {
-	set, err := rule.CompileAll(b.list())
-	if err != nil {
-		return err
+	var all []*rule.Compiled
+	for _, r := range b.list() {
+		c, err := rule.Compile(r)
+		switch {
+		case err == nil:
+			all = append(all, c)
+		case r.Origin == fleet.OriginUser:
+			// It was good when it was saved: the language has changed since. That must not keep the platform from starting.
+			b.cfg.Log.Error("alert rule rests, for it is not right any more", "rule", r.Name, "error", err)
+		default:
+			return fmt.Errorf("alert rule %s: %w", r.Name, err)
+		}
 	}
-	b.set = rule.NewSet(set)
+	b.set = rule.NewSet(all)
 	return nil
 }
 

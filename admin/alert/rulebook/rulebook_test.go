@@ -3,6 +3,7 @@ package rulebook
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,7 +67,7 @@ func newMemory() *memory {
 
 func open(t *testing.T, m *memory, file string) *Book {
 	t.Helper()
-	b, err := New(t.Context(), Config{Store: m, File: file, Now: time.Now})
+	b, err := New(t.Context(), Config{Store: m, File: file, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +297,21 @@ func TestAFileOfTheOperators(t *testing.T) {
 	if r, _ := b.Rule(t.Context(), "offline"); r.Origin != fleet.OriginShipped {
 		t.Errorf("got %+v", r)
 	}
-	if _, err := New(t.Context(), Config{Store: newMemory(), File: filepath.Join(t.TempDir(), "none.yaml"), Now: time.Now}); err == nil {
+	if _, err := New(t.Context(), Config{Store: newMemory(), File: filepath.Join(t.TempDir(), "none.yaml"), Now: time.Now, Log: slog.New(slog.DiscardHandler)}); err == nil {
 		t.Error("a file that is not there is no error")
+	}
+}
+
+func TestARuleThatIsNotRightAnyMoreRests(t *testing.T) {
+	m := newMemory()
+	m.versions["old"] = []fleet.Rule{{Name: "old", Severity: fleet.SeverityInfo, Condition: "sqrt(hardware.cpu_temp) > 9", Origin: fleet.OriginUser, Version: 1}}
+	b := open(t, m, "")
+	b.Observe(func(s *rule.Set) {
+		if slices.ContainsFunc(s.All(), func(r *rule.Compiled) bool { return r.Definition().Name == "old" }) || len(s.All()) == 0 {
+			t.Errorf("%d rules are at work", len(s.All()))
+		}
+	})
+	if r, err := b.Rule(t.Context(), "old"); err != nil || r.Version != 1 {
+		t.Errorf("it is not listed: %+v, %v", r, err)
 	}
 }

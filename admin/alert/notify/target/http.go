@@ -79,13 +79,16 @@ func final(status int) bool {
 	return status >= 300 && status < 500 && !slices.Contains(passing, status)
 }
 
+// maxRetryAfter bounds what another side can ask for: a clock that is wrong must not silence a target for years.
+const maxRetryAfter = 6 * time.Hour
+
 // retryAfter reads the header of that name: seconds or a date (RFC 9110, 10.2.3).
 func (p poster) retryAfter(value string) time.Duration {
 	if seconds, err := strconv.Atoi(value); err == nil {
-		return max(0, min(time.Duration(seconds), 24*3600)*time.Second)
+		return max(0, min(time.Duration(seconds)*time.Second, maxRetryAfter))
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(0, at.Sub(p.now()))
+		return max(0, min(at.Sub(p.now()), maxRetryAfter))
 	}
 	return 0
 }
