@@ -30,7 +30,7 @@ func (s *Server) alertFilter(c echo.Context) (f fleet.AlertFilter, err error) {
 	if f.State, err = oneOf("state", c.QueryParam("state"), alertStates); err != nil {
 		return f, err
 	}
-	for _, text := range strings.Split(c.QueryParam("severity"), ",") {
+	for _, text := range strings.Split(strings.Join(c.QueryParams()["severity"], ","), ",") {
 		severity, err := oneOf("severity", text, fleet.Severities())
 		if err != nil {
 			return f, err

@@ -20,10 +20,11 @@ func yes(b bool) *bool { return &b }
 func TestAlertsAreListedByEachFilter(t *testing.T) {
 	hour := start.Add(-time.Hour)
 	for query, want := range map[string]fleet.AlertFilter{
-		"":                           {},
-		"state=open":                 {State: fleet.AlertOpen},
-		"severity=critical":          {Severities: []fleet.Severity{fleet.SeverityCritical}},
-		"severity=critical,warning,": {Severities: []fleet.Severity{fleet.SeverityCritical, fleet.SeverityWarning}},
+		"":                                {},
+		"state=open":                      {State: fleet.AlertOpen},
+		"severity=critical":               {Severities: []fleet.Severity{fleet.SeverityCritical}},
+		"severity=critical,warning,":      {Severities: []fleet.Severity{fleet.SeverityCritical, fleet.SeverityWarning}},
+		"severity=critical&severity=info": {Severities: []fleet.Severity{fleet.SeverityCritical, fleet.SeverityInfo}},
 		"serial=K-9&site=Hall&rule=offline&incident=i1&assignee=ann": {
 			Serial: "K-9", Site: "Hall", Rule: "offline", IncidentID: "i1", Assignee: "ann"},
 		"acknowledged=false&suppressed=true&alone=true": {Acknowledged: yes(false), Suppressed: yes(true), Alone: true},

@@ -125,10 +125,15 @@ func (h *Hub) each(serial string, f func(*client)) {
 		c.mu.Lock()
 		f(c)
 		c.mu.Unlock()
-		select {
-		case c.wake <- struct{}{}:
-		default:
-		}
+		c.rouse()
+	}
+}
+
+// rouse makes a client look at what waits for it.
+func (c *client) rouse() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // it is about to look anyway
 	}
 }
 

@@ -18,6 +18,7 @@ func nearest(name string, all []string) []string {
 		distance int
 	}
 	var found []candidate
+	name = strings.ToLower(name)
 	group, field, _ := strings.Cut(name, ".")
 	for _, other := range all {
 		d := spelling.Distance(name, other)

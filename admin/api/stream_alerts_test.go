@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kioskfleet/admin/fleet"
@@ -100,4 +101,51 @@ func TestAClientThatIsTooSlowForAlertsIsToldToLoadAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// alertsAmong returns at which places of what came the alerts are, by id.
+func alertsAmong(messages []message) map[any]int {
+	places := map[any]int{}
+	for i, m := range messages {
+		if m.name == "alert" {
+			places[m.data["id"]] = i
+		}
+	}
+	return places
+}
+
+func TestAlertsDoNotWaitForThousandsOfKiosks(t *testing.T) {
+	bubble(t, func(t *testing.T, s *site) {
+		const kiosks = 6 * atOnce
+		for i := range kiosks {
+			s.add(fmt.Sprint("X-", i))
+		}
+		l := listen(t, s, "", "viewer")
+		for i := range kiosks {
+			s.hub.Kiosk(fmt.Sprint("X-", i))
+		}
+		s.hub.Alert(fleet.Alert{ID: "a1", Serial: "X-1"})
+		time.Sleep(coalesce)
+		synctest.Wait()
+		s.hub.Alert(fleet.Alert{ID: "a2", Serial: "X-2"}) // some kiosks are told of by now
+		time.Sleep(6 * coalesce)
+		got := l.heard()
+		places := alertsAmong(got)
+		if len(got) != kiosks+2 || places["a1"] != 0 || places["a2"] != atOnce+1 {
+			t.Errorf("%d events, alerts at %v", len(got), places)
+		}
+
+		// So it is with readings.
+		for i := range kiosks {
+			s.report(fmt.Sprint("X-", i), 1)
+		}
+		time.Sleep(coalesce)
+		synctest.Wait()
+		s.hub.Alert(fleet.Alert{ID: "a3", Serial: "X-1"})
+		time.Sleep(6 * coalesce)
+		got = l.heard()
+		if places = alertsAmong(got); len(got) != kiosks+1 || places["a3"] != atOnce {
+			t.Errorf("%d events, alerts at %v", len(got), places)
+		}
+	})
 }

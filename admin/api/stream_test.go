@@ -346,7 +346,7 @@ func TestASlowClientGetsTheNewestOrIsToldToLoadAgain(t *testing.T) {
 			s.hub.Kiosk("K-3")
 		}
 		l.w.readOn()
-		if got := l.heard(); len(got) != maxQueued+2 || names(got[:2]) != "kiosk K-1, kiosk K-3" || got[2].data["id"] != "0" {
+		if got := l.heard(); len(got) != maxQueued+2 || got[0].String() != "kiosk K-1" || got[1].data["id"] != "0" || got[len(got)-1].String() != "kiosk K-3" {
 			t.Errorf("heard %d events", len(got))
 		}
 

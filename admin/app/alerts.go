@@ -69,7 +69,7 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 		}
 		a.alerts.notifier.Wake()
 	})
-	a.alerts.engine = engine.New(engine.Config{Desk: a.alerts.desk, Fleet: around, Now: now, Log: log})
+	a.alerts.engine = engine.New(engine.Config{Desk: a.alerts.desk, Fleet: around, Now: now, Told: a.told, Log: log})
 	states, err := a.store.AlertStates(ctx)
 	if err != nil {
 		return err
@@ -79,13 +79,35 @@ func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metric
 	}
 	a.alerts.rules.Observe(func(s *rule.Set) { a.alerts.engine.SetRules(engine.NewRules(s)) })
 	a.tracker.Observe(func(c presence.Change) {
-		if c.Notable() {
-			a.alerts.engine.Changed(c.New.Serial, c.At)
-			a.alerts.desk.Changed(c.New.Serial)
+		if !c.Notable() {
+			return
 		}
+		if !c.Reading { // the engine gets the reading itself, and must not see the change before it
+			a.alerts.engine.Changed(c.New.Serial, c.At)
+		}
+		a.alerts.desk.Changed(c.New.Serial)
 	})
 	a.alerts.register(metrics)
 	return nil
+}
+
+// told returns the time up to which presence and alerts know of everything that was received.
+func (a *App) told(now time.Time) time.Time {
+	for _, c := range a.ingest.Status().Consumers {
+		if c.Name == liveConsumer {
+			return now.Add(-c.Lag)
+		}
+	}
+	return now
+}
+
+// started says that everything from before this start has been told. Every kiosk is asked about: of those that have not
+// come back, presence has nothing new to say.
+func (al *alerts) started(kiosks []*fleet.Kiosk, at time.Time) {
+	al.engine.Started(at)
+	for _, k := range kiosks {
+		al.engine.Changed(k.Serial, at)
+	}
 }
 
 // registered says that a kiosk's registration is another, or that there is none any more.
@@ -134,6 +156,9 @@ func (p past) Backtest(ctx context.Context, r fleet.BacktestRequest) (fleet.Back
 	return p.backtest.Run(ctx, r)
 }
 
+// liveConsumer is ingest's name of what tells presence, commands and alerts.
+const liveConsumer = "live"
+
 // surroundings tell engine and desk about kiosks.
 type surroundings struct {
 	registry *registry.Registry
@@ -163,6 +188,12 @@ func (s *surroundings) Registered(kind fleet.IncidentKind, name string) int {
 	case fleet.IncidentSite:
 		for _, k := range s.registry.All() {
 			if k.Site == name {
+				n++
+			}
+		}
+	case fleet.IncidentNetwork:
+		for _, l := range s.tracker.All() {
+			if engine.Network(l.LastReading, l) == name {
 				n++
 			}
 		}
@@ -231,7 +262,7 @@ func (a *App) platform() platformValues {
 	}
 	for _, c := range status.Consumers {
 		switch c.Name {
-		case "live":
+		case liveConsumer:
 			v["platform.live_behind"] = c.Lag.Seconds()
 		case "timeseries":
 			v["platform.series_behind"] = c.Lag.Seconds()

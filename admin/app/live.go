@@ -60,7 +60,7 @@ func (l *live) Connection(_ context.Context, e fleet.ConnectionEvent) { l.tracke
 func (l *live) Started(context.Context) {
 	now := time.Now().UTC()
 	l.tracker.Started(now)
-	l.alerts.engine.Started(now)
+	l.alerts.started(l.registry.All(), now)
 }
 
 // Room implements ingest.Live.

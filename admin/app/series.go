@@ -101,6 +101,8 @@ func classify(err error) (api.Fault, bool) {
 		return api.Fault{Status: http.StatusServiceUnavailable, Title: "Journal does not accept", RetryAfter: journalPause}, true
 	case errors.As(err, &tooMany):
 		return api.Fault{Status: http.StatusTooManyRequests, Title: "Too many attempts", RetryAfter: tooMany.After}, true
+	case errors.Is(err, telemetry.ErrRefused):
+		return api.Fault{Status: http.StatusBadGateway, Title: "Time-series store refuses"}, true
 	case errors.Is(err, telemetry.ErrTooLarge):
 		return api.Fault{Status: http.StatusUnprocessableEntity, Title: "Range too large", TooLarge: true}, true
 	// A store that broke is closed beneath its queries, and opened again.

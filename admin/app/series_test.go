@@ -57,6 +57,7 @@ func TestWhatATimeSeriesStoreSaysIsNoErrorOfOurs(t *testing.T) {
 	}{
 		{telemetry.ErrTooLarge, http.StatusUnprocessableEntity, 0, true},
 		{telemetry.ErrNotReady, http.StatusServiceUnavailable, time.Second, false},
+		{telemetry.ErrRefused, http.StatusBadGateway, 0, false},
 		{telemetry.ErrClosed, http.StatusServiceUnavailable, time.Second, false},
 		{&telemetry.RetryAfterError{Err: errors.New("gone")}, http.StatusServiceUnavailable, time.Second, false},
 		{&telemetry.RetryAfterError{After: time.Minute, Err: errors.New("busy")}, http.StatusServiceUnavailable, time.Minute, false},

@@ -26,6 +26,10 @@ func (e *RetryAfterError) Error() string {
 
 func (e *RetryAfterError) Unwrap() error { return e.Err }
 
+// ErrRefused says that the server behind the store refuses a question. That is nothing the asker did: its credentials, its
+// database or its version need a person.
+var ErrRefused = errors.New("the time-series server refuses the question")
+
 // BrokenError says that a store can no longer be relied on and must be closed and opened again.
 type BrokenError struct{ Err error }
 

@@ -42,24 +42,25 @@ func (x *run) due(r Rule, from, now time.Time) {
 	s, d := x.state, r.Definition()
 	p := s.Phases[d.Name]
 	switch {
+	case p != nil && p.Open && p.NoData && !p.Clearing.IsZero() && !x.complete(r):
+		p.Clearing = time.Time{} // a value is missing again
 	case p != nil && p.Open && !p.Clearing.IsZero() && !p.Clearing.Add(s.clearFor(d, p)).After(now):
 		x.close(r, p, now)
+		x.evaluate(r)
 	case p != nil && !p.Open && !p.Since.IsZero() && !p.Since.Add(d.For).After(now):
 		x.open(r, p, now, false)
 	case x.missing(r, now):
-		p := s.phase(d.Name)
-		p.Since = x.awaited(r)
-		x.open(r, p, now, true)
+		x.lacks(r)
 	}
 	if d.Schedule != nil && !r.NextBoundary(from, x.in.Zone).After(now) {
 		x.evaluate(r)
 	}
 }
 
-// missing reports whether a value that the rule needs is overdue.
+// missing reports whether a value that the rule needs is overdue, and nobody was told yet.
 func (x *run) missing(r Rule, at time.Time) bool {
 	d := r.Definition()
-	if d.NoData <= 0 || !x.present() || len(r.Metrics()) == 0 {
+	if d.NoData <= 0 || !x.present() || len(r.Metrics()) == 0 || !r.InSchedule(&x.seen) {
 		return false
 	}
 	if p := x.state.Phases[d.Name]; p != nil && p.Open {
@@ -97,6 +98,9 @@ func (x *run) next() time.Time {
 		case p != nil && p.Open:
 			if !p.Clearing.IsZero() {
 				earliest(p.Clearing.Add(s.clearFor(d, p)))
+				if p.NoData {
+					earliest(s.oldest(r).Add(d.NoData))
+				}
 			}
 		case p != nil && !p.Since.IsZero():
 			earliest(p.Since.Add(d.For))

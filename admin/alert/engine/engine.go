@@ -9,6 +9,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kioskfleet/admin/alert/rule"
@@ -40,7 +41,10 @@ type Config struct {
 	Desk  Desk
 	Fleet Fleet
 	Now   func() time.Time
-	Log   *slog.Logger
+	// Told returns the time up to which everything that was received has been told, as of now. Deadlines wait for it, so that
+	// a reading which is still to be told is not taken for silence. nil: always up to now.
+	Told func(now time.Time) time.Time
+	Log  *slog.Logger
 }
 
 // shardCount is how many kiosks can be worked on at the same time.
@@ -52,6 +56,8 @@ type Engine struct {
 	seed   maphash.Seed
 	shards [shardCount]shard
 	outbox outbox
+
+	replaying atomic.Bool // what came before this start is still told
 
 	waitingMu sync.Mutex
 	waiting   map[string]time.Time // kiosks of which something changed, and when; at most as many as there are
@@ -83,9 +89,10 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Restore sets what an earlier run saved. A state that cannot be read is an error: to go on without it would tell
-// alerts twice.
+// Restore sets what an earlier run saved, and stops time until Started. A state that cannot be read is an error: to go on
+// without it would tell alerts twice.
 func (e *Engine) Restore(saved []fleet.AlertEngineState) error {
+	e.replaying.Store(true)
 	for _, one := range saved {
 		s, err := load(one)
 		if err != nil {
@@ -96,26 +103,29 @@ func (e *Engine) Restore(saved []fleet.AlertEngineState) error {
 	return nil
 }
 
-// Started says that everything from before this start has been told. What fell due while we were away waits until
-// something is heard of its kiosk: that nobody told us otherwise meanwhile proves nothing.
+// Started says that everything from before this start has been told. From Restore to then time stands still, since what is
+// told is of the past and what presence says is of before our restart. What fell due while we were away waits until something
+// is heard of its kiosk: that nobody told us otherwise meanwhile proves nothing.
 func (e *Engine) Started(at time.Time) {
 	for i := range e.shards {
 		sh := &e.shards[i]
 		sh.mu.Lock()
 		for serial, s := range sh.states {
-			s.gap = true
+			s.gap, s.frozen = true, serial != ""
 			defer e.Changed(serial, at)
 		}
 		sh.mu.Unlock()
 	}
+	e.replaying.Store(false)
 }
 
 // SetRules replaces the rules and asks them about every kiosk.
 func (e *Engine) SetRules(rules Set) {
+	now := e.cfg.Now().UTC()
+	e.tick(now)
 	e.rulesMu.Lock()
 	e.rules = rules
 	e.rulesMu.Unlock()
-	now := e.cfg.Now()
 	for i := range e.shards {
 		sh := &e.shards[i]
 		sh.mu.Lock()

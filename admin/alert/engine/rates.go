@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -9,8 +10,9 @@ import (
 )
 
 const (
-	// maxSamples bounds what is kept of a metric's past for one window.
-	maxSamples = 64
+	// maxSamples bounds what is kept of a metric's past for one window: with one more for the part that begins it is 1 KB
+	// of each kiosk.
+	maxSamples = 31
 	// windowFilled is the part of a window that must be known before a rate is given.
 	windowFilled = 0.5
 )
@@ -26,19 +28,29 @@ type Samples struct {
 // every is the length of a part.
 func (p *Samples) every() time.Duration { return max(p.Length/maxSamples, time.Millisecond) }
 
-// Sample is the mean of a number of values, and of their times.
+// Sample is the mean of a number of values, and of their times. There are many, so it is stored as a list of numbers.
 type Sample struct {
-	At    time.Time `json:"at"` // of the first
-	Sum   float64   `json:"sum"`
-	Late  float64   `json:"late,omitempty"` // seconds after At, added up
-	Count int       `json:"n"`
+	First int64   // Unix time in ms of the first
+	Late  int64   // by how many ms others came after it, added up
+	Sum   float64 // of the values
+	Count int64
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p Sample) MarshalJSON() ([]byte, error) {
+	return json.Marshal([4]any{p.First, p.Late, p.Sum, p.Count})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *Sample) UnmarshalJSON(data []byte) error {
+	return json.Unmarshal(data, &[4]any{&p.First, &p.Late, &p.Sum, &p.Count})
 }
 
 func (p Sample) mean() float64 { return p.Sum / float64(p.Count) }
 
-// after returns the mean time, in seconds after another.
-func (p Sample) after(t time.Time) float64 {
-	return p.At.Sub(t).Seconds() + p.Late/float64(p.Count)
+// after returns the mean time, in seconds after that of the first value of another.
+func (p Sample) after(q Sample) float64 {
+	return (float64(p.First-q.First) + float64(p.Late)/float64(p.Count)) / 1000
 }
 
 // past returns the samples of a window, nil when there are none.
@@ -62,17 +74,17 @@ func (s *State) sample(w rule.Window, at time.Time, value float64) {
 		return
 	}
 	past.Newest = at
-	if last := len(past.Points) - 1; last >= 0 && at.Sub(past.Points[last].At) < past.every() {
+	ms := at.UnixMilli()
+	if last := len(past.Points) - 1; last >= 0 && ms-past.Points[last].First < past.every().Milliseconds() {
 		p := &past.Points[last]
-		p.Sum, p.Late, p.Count = p.Sum+value, p.Late+at.Sub(p.At).Seconds(), p.Count+1
+		p.Sum, p.Late, p.Count = p.Sum+value, p.Late+ms-p.First, p.Count+1
 		return
 	}
-	past.Points = append(past.Points, Sample{At: at, Sum: value, Count: 1})
-	drop := max(len(past.Points)-maxSamples-1, 0)
-	for drop < len(past.Points)-1 && at.Sub(past.Points[drop].At) > w.Length {
+	drop := max(len(past.Points)-maxSamples, 0)
+	for drop < len(past.Points) && ms-past.Points[drop].First > w.Length.Milliseconds() {
 		drop++
 	}
-	past.Points = append(past.Points[:0], past.Points[drop:]...)
+	past.Points = append(slices.Delete(past.Points, 0, drop), Sample{First: ms, Sum: value, Count: 1})
 }
 
 // Rate implements rule.Rates: the slope of the line that fits the samples of the window best.
@@ -84,7 +96,7 @@ func (s *State) Rate(metric string, window time.Duration) (perHour float64, ok b
 	if past == nil || len(past.Points) < 2 {
 		return 0, false
 	}
-	first := past.Points[0].At
+	first := past.Points[0]
 	last := past.Points[len(past.Points)-1]
 	if last.after(first) < windowFilled*window.Seconds() {
 		return 0, false

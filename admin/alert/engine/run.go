@@ -79,8 +79,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// Settle works on what Changed told.
+// Settle works on what Changed told, unless an earlier run is still told again.
 func (e *Engine) Settle() {
+	if e.replaying.Load() {
+		return
+	}
 	e.waitingMu.Lock()
 	waiting := e.waiting
 	e.waiting = map[string]time.Time{}
@@ -90,8 +93,14 @@ func (e *Engine) Settle() {
 	}
 }
 
-// tick handles the deadlines up to now.
+// tick handles the deadlines up to now, or up to when everything has been told.
 func (e *Engine) tick(now time.Time) {
+	if e.replaying.Load() {
+		return
+	}
+	if e.cfg.Told != nil {
+		now = e.cfg.Told(now)
+	}
 	for i := range e.shards {
 		for _, serial := range e.shards[i].overdue(now) {
 			e.step(serial, Input{At: now})

@@ -22,15 +22,20 @@ type State struct {
 	// At is the time up to which deadlines were handled.
 	At     time.Time            `json:"at"`
 	Phases map[string]*Phase    `json:"phases,omitempty"` // by rule
-	Came   map[string]time.Time `json:"came,omitempty"`   // when a metric of a rule with NoData came last
+	Came   map[string]time.Time `json:"came,omitempty"`   // when a metric of a rule with NoData came last, or was first waited for
 	Past   []*Samples           `json:"past,omitempty"`   // of the rates that rules ask for
+	// Reading is the last that counted as live, kept while something waits that it began; what falls due then is told with
+	// its values.
+	Reading *fleet.Reading `json:"reading,omitempty"`
 
-	reading *fleet.Reading // the last that counted as live
+	newest  *fleet.Reading // by the kiosk's clock, whether or not it counted as live
+	reading *fleet.Reading // the last that counted as live; nil: none since the kiosk was gone
 	live    *fleet.Live    // as at the last input
 	kiosk   *fleet.Kiosk
 	seen    bool      // there was an input
 	kept    bool      // what is stored of it says more than nothing
 	gap     bool      // we were away since the last input: what fell due meanwhile waits for the next
+	frozen  bool      // of what the kiosk reports we have heard nothing since our restart
 	due     time.Time // the next deadline, zero: none
 }
 
@@ -77,6 +82,17 @@ func (p *Phase) opened(at time.Time) {
 	}
 }
 
+// openedAt counts the openings in the millisecond of a time.
+func (p *Phase) openedAt(at time.Time) int {
+	n := 0
+	for _, one := range p.Opened {
+		if one.UnixMilli() == at.UnixMilli() {
+			n++
+		}
+	}
+	return n
+}
+
 // forget drops the openings that are too old to count.
 func (p *Phase) forget(now time.Time) {
 	p.Opened = slices.DeleteFunc(p.Opened, func(at time.Time) bool { return now.Sub(at) > flapWindow })
@@ -115,24 +131,24 @@ func (s *State) note(metric string, at time.Time) {
 	s.Came[metric] = at
 }
 
-// oldest returns when that metric of a rule came which has been missing for longest, zero when one never came.
+// oldest returns since when that metric of a rule is missing which has been for longest.
 func (s *State) oldest(r Rule) time.Time {
 	var oldest time.Time
 	for i, metric := range r.Metrics() {
-		came, ok := s.Came[metric]
-		if !ok {
-			return time.Time{}
-		}
-		if i == 0 || came.Before(oldest) {
+		if came := s.Came[metric]; i == 0 || came.Before(oldest) {
 			oldest = came
 		}
 	}
 	return oldest
 }
 
-// alertID makes the same id of the same rule, kiosk and time.
-func alertID(name, serial string, at time.Time) string {
-	sum := sha256.Sum256([]byte(name + "\x00" + serial + "\x00" + strconv.FormatInt(at.UnixMilli(), 10)))
+// alertID makes the same id of the same rule, kiosk and time, and of how many there were of that time before.
+func alertID(name, serial string, at time.Time, before int) string {
+	text := name + "\x00" + serial + "\x00" + strconv.FormatInt(at.UnixMilli(), 10)
+	if before > 0 {
+		text += "\x00" + strconv.Itoa(before)
+	}
+	sum := sha256.Sum256([]byte(text))
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:10]))
 }
 
@@ -154,7 +170,7 @@ func (s *State) alert(r Rule, p *Phase, v *rule.View) fleet.Alert {
 		a.Site, a.Model, a.Tags = k.Site, k.Model, k.Tags
 	}
 	if l := v.Live; l != nil {
-		a.AgentVersion, a.Network = l.AgentVersion, networkOf(s.reading, l)
+		a.AgentVersion, a.Network = l.AgentVersion, Network(v.Reading, l)
 		if a.Model == "" {
 			a.Model = l.Model
 		}
@@ -178,21 +194,6 @@ func (s *State) resolved(name string, p *Phase, at time.Time, why string) fleet.
 	}}
 }
 
-// networkMetrics name the network path of a kiosk where it says so itself.
-var networkMetrics = []string{"network.carrier", "network.ssid", "network.gateway"}
-
-// networkOf returns the network path that a kiosk is on, empty when it is not known.
-func networkOf(r *fleet.Reading, _ *fleet.Live) string {
-	if r != nil {
-		for _, metric := range networkMetrics {
-			if text, ok := r.Text(metric); ok && text != "" {
-				return text
-			}
-		}
-	}
-	return ""
-}
-
 // forget resolves every open alert of a kiosk that is no longer registered.
 func (s *State) forget(at time.Time) []fleet.AlertChange {
 	var out []fleet.AlertChange
@@ -208,8 +209,22 @@ func (s *State) forget(at time.Time) []fleet.AlertChange {
 // idle reports whether the next start needs to know nothing of it but how far it has come.
 func (s *State) idle() bool { return len(s.Phases) == 0 && len(s.Came) == 0 && len(s.Past) == 0 }
 
+// waits reports whether a deadline of a rule is near that the last reading began.
+func (s *State) waits() bool {
+	for _, p := range s.Phases {
+		if !p.Open || !p.Clearing.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // save returns what is kept of the state for the next start.
 func (s *State) save() (fleet.AlertEngineState, error) {
+	s.Reading = nil
+	if s.waits() {
+		s.Reading = s.reading
+	}
 	data, err := json.Marshal(s)
 	if err != nil {
 		return fleet.AlertEngineState{}, fmt.Errorf("alert state of %q: %w", s.Serial, err)
@@ -224,6 +239,7 @@ func load(saved fleet.AlertEngineState) (*State, error) {
 		return nil, fmt.Errorf("alert state of %q: %w", saved.Serial, err)
 	}
 	s.Serial, s.Source, s.kept = saved.Serial, saved.Source, true
+	s.reading, s.newest = s.Reading, s.Reading
 	maps.DeleteFunc(s.Phases, func(_ string, p *Phase) bool { return p == nil })
 	s.Past = slices.DeleteFunc(s.Past, func(p *Samples) bool { return p == nil || len(p.Points) == 0 })
 	for _, p := range s.Past {

@@ -43,7 +43,8 @@ type Input struct {
 // no clock and does no I/O: the same state, rules and input give the same result.
 //
 // Deadlines that lie before the input come first, each at its own time, so that it makes no difference how often
-// somebody asks. Rules that are no longer among those given resolve their alerts.
+// somebody asks. The rules are taken to be those since the last input; before others are given, what fell due by the old
+// ones is to be asked for. Rules that are no longer among those given resolve their alerts.
 func Step(s *State, rules []Rule, in Input) []fleet.AlertChange {
 	if in.Source != (fleet.Source{}) {
 		if !in.Source.After(s.Source) {
@@ -55,18 +56,25 @@ func Step(s *State, rules []Rule, in Input) []fleet.AlertChange {
 		in.At = s.At // what is told late happened before, but nobody can act on it before now
 	}
 	run := &run{state: s, rules: rules, in: in}
-	if !s.gap && s.seen {
+	if !s.seen && s.kept { // an earlier run left it, which told nothing of these
+		s.live, s.kiosk = in.Live, in.Kiosk
+	}
+	if !s.gap && (s.seen || s.kept) {
 		run.deadlines()
 	}
 	s.gap, s.seen, s.live, s.kiosk = false, true, in.Live, in.Kiosk
 	s.At = in.At
+	run.come()
 	run.take()
+	run.expect()
 	run.view(in.At)
 	run.drop()
 	for _, r := range rules {
 		run.evaluate(r)
 	}
 	s.due = run.next()
+	// What fell due while we were away is found in the order of the rules.
+	slices.SortStableFunc(run.changes, func(a, b fleet.AlertChange) int { return a.At.Compare(b.At) })
 	return run.changes
 }
 
@@ -79,13 +87,35 @@ type run struct {
 	changes []fleet.AlertChange
 }
 
+// come notes whether the kiosk is there. What one that was gone said before tells nothing of how it is when it is back;
+// of our own restart no kiosk knows, so that what waits goes on waiting until we hear of it again.
+func (x *run) come() {
+	s, l := x.state, x.in.Live
+	switch {
+	case x.restarted():
+		s.frozen = true
+	case l != nil && l.Presence == fleet.PresenceOffline:
+		s.frozen, s.reading = false, nil
+	}
+}
+
 // take notes the input's reading, if it counts as live: what comes late says nothing about now.
 func (x *run) take() {
 	s, r := x.state, x.in.Reading
-	if r == nil || r.OnlyReports() || !fleet.CountsAsLive(s.reading, r) {
+	if l := x.in.Live; s.newest == nil && l != nil && l.LastReading != r && l.LastReading != nil && !l.LastReading.Source.After(s.Source) {
+		s.newest = l.LastReading // from before our start
+	}
+	if r == nil || r.OnlyReports() {
 		return
 	}
-	s.reading = r
+	live := fleet.CountsAsLive(s.newest, r)
+	if s.newest == nil || r.Time.After(s.newest.Time) {
+		s.newest = r
+	}
+	if !live {
+		return
+	}
+	s.reading, s.frozen = r, false
 	for _, one := range x.rules {
 		if one.Definition().NoData > 0 {
 			for _, metric := range one.Metrics() {
@@ -104,11 +134,28 @@ func (x *run) take() {
 	}
 }
 
-// view sets what rules see at a time. The values of a kiosk that is gone are not known; those of one that we have not
-// heard of since our own restart stand until we do.
+// expect notes that from now on a value is awaited that has not come since somebody asked for it: a rule that was just
+// made knows nothing of what came before.
+func (x *run) expect() {
+	if x.in.Live == nil || !x.present() {
+		return
+	}
+	for _, one := range x.rules {
+		if one.Definition().NoData <= 0 {
+			continue
+		}
+		for _, metric := range one.Metrics() {
+			if _, ok := x.state.Came[metric]; !ok {
+				x.state.note(metric, x.in.At)
+			}
+		}
+	}
+}
+
+// view sets what rules see at a time. The values of a kiosk that is gone are not known.
 func (x *run) view(at time.Time) {
 	x.seen = rule.View{Now: at, Kiosk: x.in.Kiosk, Live: x.in.Live, Reading: x.state.reading, Derived: x.in.Derived, Rates: x.state}
-	if l := x.in.Live; l != nil && l.Presence == fleet.PresenceOffline && !x.restarted() {
+	if l := x.in.Live; l != nil && l.Presence == fleet.PresenceOffline {
 		x.seen.Reading, x.seen.Rates = nil, nil
 	}
 }
@@ -127,7 +174,7 @@ func (x *run) present() bool {
 
 // frozen reports whether nothing can be said about a rule: it is about what the kiosk reports, and of that we have
 // heard nothing since our restart.
-func (x *run) frozen(r Rule) bool { return x.restarted() && !r.AboutPresence() }
+func (x *run) frozen(r Rule) bool { return x.state.frozen && !r.AboutPresence() }
 
 // drop resolves the alerts of rules that no longer hold for the kiosk.
 func (x *run) drop() {
@@ -162,6 +209,10 @@ func (x *run) evaluate(r Rule) {
 		x.still(r, p, truth)
 		return
 	}
+	if x.missing(r, x.seen.Now) {
+		x.lacks(r)
+		return
+	}
 	if truth != rule.True {
 		if p != nil {
 			p.Since = time.Time{}
@@ -190,12 +241,12 @@ func (x *run) still(r Rule, p *Phase, truth rule.Truth) {
 	}
 	var clear rule.Truth
 	switch {
-	case p.NoData:
+	case p.NoData && r.InSchedule(&x.seen):
 		clear = rule.False
 		if x.complete(r) {
 			clear = rule.True
 		}
-	case truth == rule.False && !r.InSchedule(&x.seen):
+	case (p.NoData || truth == rule.False) && !r.InSchedule(&x.seen):
 		clear = rule.True
 	default:
 		clear = r.Clear(&x.seen)
@@ -212,6 +263,7 @@ func (x *run) still(r Rule, p *Phase, truth rule.Truth) {
 	}
 	if end := p.Clearing.Add(x.state.clearFor(d, p)); !end.After(now) {
 		x.close(r, p, end)
+		x.evaluate(r) // what it was about may hold all the same, such as of an alert that opened because nothing came
 	}
 }
 
@@ -224,7 +276,7 @@ func (x *run) complete(r Rule) bool {
 func (x *run) open(r Rule, p *Phase, at time.Time, noData bool) {
 	s, d := x.state, r.Definition()
 	p.Open, p.OpenedAt, p.NoData, p.Clearing, p.Version = true, at, noData, time.Time{}, d.Version
-	p.ID = alertID(d.Name, s.Serial, at)
+	p.ID = alertID(d.Name, s.Serial, at, p.openedAt(at))
 	p.opened(at)
 	view := x.seen
 	view.Now = at
@@ -233,6 +285,13 @@ func (x *run) open(r Rule, p *Phase, at time.Time, noData bool) {
 		p.Held = true
 		x.changes = append(x.changes, fleet.AlertChange{Kind: fleet.AlertEventFlapping, At: at, Alert: s.alert(r, p, &view)})
 	}
+}
+
+// lacks opens an alert because a value does not come.
+func (x *run) lacks(r Rule) {
+	p := x.state.phase(r.Definition().Name)
+	p.Since = x.awaited(r)
+	x.open(r, p, x.seen.Now, true)
 }
 
 // close resolves an alert.

@@ -76,6 +76,16 @@ func answered(resp *http.Response) error {
 	return classified(e, resp.Header.Get("Retry-After"))
 }
 
+// refused says of an answer to a question, which the store itself has made, that it is not the asker's fault.
+func refused(err error) error {
+	var status *statusError
+	var later *telemetry.RetryAfterError
+	if errors.As(err, &status) && !errors.As(err, &later) {
+		return fmt.Errorf("%w: %w", telemetry.ErrRefused, err)
+	}
+	return err
+}
+
 // messageOf finds the message in the body of an answer: 1.8 and 3 call it error, 2 message.
 func messageOf(body []byte) string {
 	var known struct{ Error, Message string }

@@ -118,7 +118,7 @@ func ask[R any](ctx context.Context, s *Store, statement string, take func(*answ
 	}
 	resp, err := s.exchange(req, "application/x-www-form-urlencoded")
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	defer resp.Body.Close()
 	for pieces := json.NewDecoder(resp.Body); ; {

@@ -196,6 +196,25 @@ func TestAServerThatHangsIsATemporaryError(t *testing.T) {
 	}
 }
 
+func TestAServerThatRefusesAQuestionIsNotTheAskersFault(t *testing.T) {
+	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(`{"error":"not you"}`))
+		}))
+		s, err := newStore(Config{URL: server.URL, Bucket: "fleet"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Range(t.Context(), telemetry.Query{Metric: metric, Serials: []string{"K-1"}, From: time.Unix(0, 0), To: time.Unix(60, 0)})
+		if !errors.Is(err, telemetry.ErrRefused) || !strings.Contains(err.Error(), "not you") {
+			t.Errorf("status %d: %v", status, err)
+		}
+		_ = s.Close()
+		server.Close()
+	}
+}
+
 func TestQuotingKeepsHostileNamesInsideTheirQuotes(t *testing.T) {
 	s := open(t, fresh(influxd.Start(t)))
 	mustAppend(t, s, reading("K-1", 0, 1))
