@@ -3,7 +3,7 @@
 export const alertTexts = {
   severity: { critical: 'Critical', warning: 'Warning', info: 'Info' } as Record<string, string>,
   alerts: {
-    title: 'Alerts', intro: 'What is wrong, the worst first.', pages: 'Pages about alerts', inbox: 'Inbox',
+    title: 'Alerts', intro: 'What is wrong, the worst first.', introAll: 'What is and was wrong, the newest first.', pages: 'Pages about alerts', inbox: 'Inbox',
     list: 'Alerts and incidents', state: 'Which', open: 'Open', all: 'All', severities: 'Severity', allSites: 'All sites', site: 'Site',
     mine: 'Mine', unacknowledged: 'Not acknowledged', acknowledged: 'Acknowledged', suppressed: 'Nobody is told', filters: 'More filters',
     clear: 'Clear filters', more: 'Show more', count: (n: string) => (n === '1' ? '1 open' : `${n} open`),
@@ -17,7 +17,7 @@ export const alertTexts = {
     because: { offline: 'its kiosk is offline', maintenance: 'in maintenance', silence: 'silenced' } as Record<string, string>,
     newAloud: (severity: string, reason: string, who: string) => `${severity}: ${reason}, ${who}`,
     bell: (open: string, unseen: string) => `Alerts: ${open} open, ${unseen} not acknowledged`, bellNone: 'Alerts: none open',
-    ofKiosk: 'Open alerts', allOfKiosk: 'All alerts of this kiosk',
+    ofKiosk: 'Open alerts', 
   },
   matter: {
     toInbox: 'To the alerts', alertMissing: 'There is no such alert', incidentMissing: 'There is no such incident',
@@ -28,7 +28,7 @@ export const alertTexts = {
       by_hand: 'ended by hand',
     } as Record<string, string>,
     rule: 'Rule', version: (n: string) => `version ${n}`, kiosk: 'Kiosk', site: 'Site', since: 'Since', openedAt: 'Opened', resolvedAt: 'Ended', after: 'Lasted',
-    severityLabel: 'Severity', incident: 'Incident', partOf: 'Part of an incident', assignee: 'Assigned to', nobody: 'nobody', labels: 'Labels', model: 'Model', agent: 'Agent', network: 'Network',
+    incident: 'Incident', partOf: 'Part of an incident', assignee: 'Assigned to', nobody: 'nobody', labels: 'Labels', model: 'Model', agent: 'Agent', network: 'Network',
     told: 'Notifications', toldYes: 'people are told', evidence: 'Values when it opened', noEvidence: 'The condition looked at no numbers.', value: 'Value', metric: 'Metric',
     alertsInside: 'Alerts inside', common: { site: 'the same site', network: 'the same network', version: 'the same agent version' } as Record<string, string>,
     commonLabel: 'In common', affected: 'Kiosks',
@@ -50,14 +50,14 @@ export const alertTexts = {
   },
   rules: {
     title: 'Rules', intro: 'What becomes an alert.', add: 'New rule', loadFailed: 'The rules could not be loaded.', search: 'Search rules', count: (n: string) => `${n} rules`,
-    name: 'Name', summary: 'What is wrong when it fires', severity: 'Severity', origin: 'From', enabled: 'On', openNow: 'Open', none: 'No rule matches.',
+    name: 'Name', summary: 'What is wrong when it fires', severity: 'Severity', origin: 'From', enabled: 'On', none: 'No rule matches.',
     origins: { shipped: 'shipped', file: 'file', user: 'made here' } as Record<string, string>,
     originHelp: {
       shipped: 'It comes with the platform and is changed with it. Copy it to make one of your own.',
       file: 'It comes from the file named in the configuration and is changed there. Copy it to make one of your own.', user: 'It was made here.',
     } as Record<string, string>,
     switchOn: (name: string) => `Switch ${name} on`, switchOff: (name: string) => `Switch ${name} off`, switchFailed: (name: string) => `${name} was not switched.`,
-    switchedOff: 'switched off', missing: (name: string) => `There is no rule ${name}`, missingHint: 'It may have been removed, or the address has a typing error.', toRules: 'To the rules',
+    missing: (name: string) => `There is no rule ${name}`, missingHint: 'It may have been removed, or the address has a typing error.', 
     newTitle: 'New rule', copy: 'Copy as my rule', save: 'Save', create: 'Create', saveFailed: 'The rule was not saved.', savedAloud: 'Saved.',
     conflict: 'Somebody else has changed it meanwhile. Load it again, then make your change.', remove: 'Remove…', removeTitle: (name: string) => `Remove ${name}?`, removeDo: 'Remove',
     removeText: 'Its open alerts are resolved. Its versions stay.', removeFailed: 'The rule was not removed.',
@@ -85,7 +85,7 @@ export const alertTexts = {
     end: 'End now', endFailed: 'The silence was not ended.', endedBy: (who: string) => `ended by ${who}`, showOver: 'Show those that are over',
     create: 'Silence', createTitle: 'Silence alerts', createFailed: 'The silence was not made.', addMatcher: 'Add a condition', removeMatcher: 'Remove this condition', label: 'Label', op: 'How', value: 'Value',
     lasts: 'For', hours: (n: string) => `${n} h`, days: (n: string) => (n === '1' ? '1 day' : `${n} days`), preview: (n: string) => (n === '0' ? 'No open alert matches now.' : n === '1' ? '1 open alert would be quiet:' : `${n} open alerts would be quiet:`),
-    previewFailed: 'It is not known what it would silence.', needMatcher: 'Give at least one condition with a value.', needComment: 'Say why.', all: 'An empty value would match nearly everything.',
+    previewFailed: 'It is not known what it would silence.', needMatcher: 'Give at least one condition with a value.', needComment: 'Say why.', 
     windows: 'Maintenance windows', windowsHint: 'Kiosks in one raise nothing but security alerts.', noWindows: 'No maintenance is planned.', addWindow: 'Plan maintenance', windowTitle: 'Plan maintenance',
     windowFailed: 'The window was not made.', removeWindow: 'Remove', removeFailed: 'The window was not removed.', everything: 'all kiosks', now: 'now', start: 'Begins', needEnd: 'The end must be after the beginning.',
   },

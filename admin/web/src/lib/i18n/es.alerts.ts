@@ -6,7 +6,7 @@ import type { Widen } from './catalogue';
 export const alertTexts: Widen<typeof english> = {
   severity: { critical: 'Crítica', warning: 'Advertencia', info: 'Información' },
   alerts: {
-    title: 'Alertas', intro: 'Qué anda mal, lo peor primero.', pages: 'Páginas sobre alertas', inbox: 'Bandeja',
+    title: 'Alertas', intro: 'Qué anda mal, lo peor primero.', introAll: 'Qué anda y anduvo mal, lo más nuevo primero.', pages: 'Páginas sobre alertas', inbox: 'Bandeja',
     list: 'Alertas e incidentes', state: 'Cuáles', open: 'Abiertas', all: 'Todas', severities: 'Gravedad', allSites: 'Todos los sitios', site: 'Sitio',
     mine: 'Mías', unacknowledged: 'Sin confirmar', acknowledged: 'Confirmadas', suppressed: 'No se avisa', filters: 'Más filtros',
     clear: 'Quitar filtros', more: 'Mostrar más', count: (n) => (n === '1' ? '1 abierta' : `${n} abiertas`),
@@ -20,7 +20,7 @@ export const alertTexts: Widen<typeof english> = {
     because: { offline: 'su quiosco está sin conexión', maintenance: 'en mantenimiento', silence: 'silenciada' },
     newAloud: (severity, reason, who) => `${severity}: ${reason}, ${who}`,
     bell: (open, unseen) => `Alertas: ${open} abiertas, ${unseen} sin confirmar`, bellNone: 'Alertas: ninguna abierta',
-    ofKiosk: 'Alertas abiertas', allOfKiosk: 'Todas las alertas de este quiosco',
+    ofKiosk: 'Alertas abiertas', 
   },
   matter: {
     toInbox: 'A las alertas', alertMissing: 'No existe esa alerta', incidentMissing: 'No existe ese incidente',
@@ -31,7 +31,7 @@ export const alertTexts: Widen<typeof english> = {
       by_hand: 'terminada a mano',
     },
     rule: 'Regla', version: (n) => `versión ${n}`, kiosk: 'Quiosco', site: 'Sitio', since: 'Desde', openedAt: 'Abierta', resolvedAt: 'Terminada', after: 'Duró',
-    severityLabel: 'Gravedad', incident: 'Incidente', partOf: 'Parte de un incidente', assignee: 'Asignada a', nobody: 'nadie', labels: 'Etiquetas', model: 'Modelo', agent: 'Agente', network: 'Red',
+    incident: 'Incidente', partOf: 'Parte de un incidente', assignee: 'Asignada a', nobody: 'nadie', labels: 'Etiquetas', model: 'Modelo', agent: 'Agente', network: 'Red',
     told: 'Avisos', toldYes: 'se avisa', evidence: 'Valores al abrirse', noEvidence: 'La condición no miró ningún número.', value: 'Valor', metric: 'Métrica',
     alertsInside: 'Alertas dentro', common: { site: 'el mismo sitio', network: 'la misma red', version: 'la misma versión del agente' },
     commonLabel: 'En común', affected: 'Quioscos',
@@ -53,14 +53,14 @@ export const alertTexts: Widen<typeof english> = {
   },
   rules: {
     title: 'Reglas', intro: 'Qué se vuelve una alerta.', add: 'Nueva regla', loadFailed: 'No se pudieron cargar las reglas.', search: 'Buscar reglas', count: (n) => `${n} reglas`,
-    name: 'Nombre', summary: 'Qué anda mal cuando se activa', severity: 'Gravedad', origin: 'Origen', enabled: 'Activa', openNow: 'Abiertas', none: 'Ninguna regla coincide.',
+    name: 'Nombre', summary: 'Qué anda mal cuando se activa', severity: 'Gravedad', origin: 'Origen', enabled: 'Activa', none: 'Ninguna regla coincide.',
     origins: { shipped: 'incluida', file: 'archivo', user: 'creada aquí' },
     originHelp: {
       shipped: 'Viene con la plataforma y cambia con ella. Copiarla para tener una propia.',
       file: 'Viene del archivo nombrado en la configuración y se cambia allí. Copiarla para tener una propia.', user: 'Se creó aquí.',
     },
     switchOn: (name) => `Encender ${name}`, switchOff: (name) => `Apagar ${name}`, switchFailed: (name) => `${name} no se cambió.`,
-    switchedOff: 'apagada', missing: (name) => `No existe la regla ${name}`, missingHint: 'Tal vez se quitó, o la dirección tiene un error.', toRules: 'A las reglas',
+    missing: (name) => `No existe la regla ${name}`, missingHint: 'Tal vez se quitó, o la dirección tiene un error.', 
     newTitle: 'Nueva regla', copy: 'Copiar como mía', save: 'Guardar', create: 'Crear', saveFailed: 'La regla no se guardó.', savedAloud: 'Guardada.',
     conflict: 'Otra persona la cambió mientras tanto. Cargarla otra vez y repetir el cambio.', remove: 'Quitar…', removeTitle: (name) => `¿Quitar ${name}?`, removeDo: 'Quitar',
     removeText: 'Sus alertas abiertas se resuelven. Sus versiones quedan.', removeFailed: 'La regla no se quitó.',
@@ -88,7 +88,7 @@ export const alertTexts: Widen<typeof english> = {
     end: 'Terminar ahora', endFailed: 'El silencio no terminó.', endedBy: (who) => `terminado por ${who}`, showOver: 'Mostrar los terminados',
     create: 'Silenciar', createTitle: 'Silenciar alertas', createFailed: 'El silencio no se creó.', addMatcher: 'Agregar condición', removeMatcher: 'Quitar esta condición', label: 'Etiqueta', op: 'Cómo', value: 'Valor',
     lasts: 'Durante', hours: (n) => `${n} h`, days: (n) => (n === '1' ? '1 día' : `${n} días`), preview: (n) => (n === '0' ? 'Ninguna alerta abierta coincide ahora.' : n === '1' ? '1 alerta abierta callaría:' : `${n} alertas abiertas callarían:`),
-    previewFailed: 'No se sabe qué callaría.', needMatcher: 'Indicar al menos una condición con valor.', needComment: 'Decir por qué.', all: 'Un valor vacío coincidiría con casi todo.',
+    previewFailed: 'No se sabe qué callaría.', needMatcher: 'Indicar al menos una condición con valor.', needComment: 'Decir por qué.', 
     windows: 'Ventanas de mantenimiento', windowsHint: 'Los quioscos en una solo dan alertas de seguridad.', noWindows: 'No hay mantenimiento previsto.', addWindow: 'Prever mantenimiento', windowTitle: 'Prever mantenimiento',
     windowFailed: 'La ventana no se creó.', removeWindow: 'Quitar', removeFailed: 'La ventana no se quitó.', everything: 'todos los quioscos', now: 'ahora', start: 'Empieza', needEnd: 'El final debe ser posterior al comienzo.',
   },
