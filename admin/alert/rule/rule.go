@@ -261,7 +261,7 @@ func (c *Compiled) Approximate() []string {
 	return out
 }
 
-// CompileAll compiles rules, and tells of all that are wrong, by their place in the list.
+// CompileAll compiles rules, and tells of all that are wrong, by their names.
 func CompileAll(rules []fleet.Rule) ([]*Compiled, error) {
 	var faults []error
 	var out []*Compiled
