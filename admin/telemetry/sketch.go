@@ -33,9 +33,19 @@ type Sketch struct {
 // class returns the number of the class of a positive value v: gamma^(class-1) < v <= gamma^class.
 func (s *Sketch) class(v float64) int32 {
 	if v != s.lastValue {
-		s.lastValue, s.lastClass = v, int32(math.Ceil(math.Log(v)/sketchLogGamma))
+		s.lastValue, s.lastClass = v, int32(math.Ceil(logOf(v)/sketchLogGamma))
 	}
 	return s.lastClass
+}
+
+// logOf is math.Log, which is wrong for numbers below the smallest normal one on some processors.
+func logOf(v float64) float64 {
+	const smallestNormal = 0x1p-1022
+	if v >= smallestNormal {
+		return math.Log(v)
+	}
+	fraction, exponent := math.Frexp(v)
+	return math.Log(fraction) + float64(exponent)*math.Ln2
 }
 
 // Add counts a finite value.

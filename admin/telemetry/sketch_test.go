@@ -15,6 +15,8 @@ func TestASketchIsAtMostOnePerCentOff(t *testing.T) {
 		"many sizes":     func() float64 { return math.Exp(20 * random.NormFloat64()) },
 		"mostly nothing": func() float64 { return max(0, random.Float64()-0.9) },
 		"one value":      func() float64 { return 42 },
+		"tiny":           func() float64 { return math.SmallestNonzeroFloat64 },
+		"nearly tiny":    func() float64 { return 1e-310 * (1 + random.Float64()) },
 		"extremes": func() float64 {
 			return []float64{-math.MaxFloat64, math.MaxFloat64, math.SmallestNonzeroFloat64}[random.IntN(3)]
 		},
