@@ -40,6 +40,11 @@ try {
       await page.goto(`${baseURL}/dead-letters`);
       await page.waitForSelector('[data-intake-line]');
       await shoot('dead-letters');
+      for (const name of ['alerts', 'rules', 'rules/cpu_temp_high', 'silences', 'notifications', 'availability', 'visits']) {
+        await page.goto(`${baseURL}/${name}`);
+        await page.waitForSelector('h1');
+        await shoot(name.replace('/', '-'));
+      }
       await context.close();
     }
   }

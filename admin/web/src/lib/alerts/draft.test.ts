@@ -43,6 +43,7 @@ describe('a fault of an expression', () => {
   it.each([
     ['line 1, column 3: nothing is called x', { line: 1, column: 3, what: 'nothing is called x' }],
     ['placeholder at column 8: line 2, column 1: no\nend', { line: 2, column: 1, what: 'no\nend' }],
+    ['line 2, column 3: nothing is called verdcit: did you mean verdict? (here: ⟨⟩verdcit == 1)', { line: 2, column: 3, what: 'nothing is called verdcit: did you mean verdict?' }],
     ['is empty', undefined],
   ])('%s', (reason, want) => {
     expect(parseFault(reason)).toEqual(want);

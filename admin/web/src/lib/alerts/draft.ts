@@ -88,10 +88,10 @@ export interface Fault {
   what: string;
 }
 
-/** Takes apart what the server says of an expression; undefined when it names no place. */
+/** Takes apart what the server says of an expression, without its excerpt; undefined when it names no place. */
 export function parseFault(reason: string): Fault | undefined {
   const [, line, column, what] = /line (\d+), column (\d+): ([^]*)$/.exec(reason) ?? [];
-  return line && column && what !== undefined ? { line: Number(line), column: Number(column), what } : undefined;
+  return line && column && what !== undefined ? { line: Number(line), column: Number(column), what: what.replace(/ \(here: [^]*\)$/, '') } : undefined;
 }
 
 /** The line of the expression that a fault is in, cut around the word at its place; columns count characters as people see them. */

@@ -92,7 +92,7 @@ export const alertTexts = {
   notifications: {
     title: 'Notifications', intro: 'Who is told of what, and what became of it.', loadFailed: 'They could not be loaded.',
     targets: 'Targets', noTargets: 'No targets yet. Add one; until then nobody is told beside this page.', addTarget: 'Add target', kind: { mqtt: 'MQTT', webhook: 'Webhook', shoutrrr: 'Mail or chat', alertmanager: 'Alertmanager' } as Record<string, string>,
-    kindLabel: 'Kind', name: 'Name', url: 'Address', secret: 'Key of the signature', secretHint: 'It is never shown again. Empty: unsigned.',
+    kindLabel: 'Kind', name: 'Name', url: 'Address', secret: 'Key of the signature', secretHint: '16 to 256 characters; the receiver checks signatures with it. It is never shown again.',
     urlHint: { webhook: 'https://example.org/alerts', shoutrrr: 'smtp://user:password@host:587/?from=…&to=… or slack://…', alertmanager: 'http://alertmanager:9093' } as Record<string, string>,
     test: 'Test', testing: 'Testing…', testOk: (name: string) => `${name} took the sample.`, testFailed: (name: string) => `${name} did not take the sample.`, works: 'works', off: 'switched off',
     failing: (d: string) => `fails since ${d}`, switchOn: 'Switch on', switchOff: 'Switch off', remove: 'Remove', removeTitle: (name: string) => `Remove ${name}?`, removeText: 'What waits for it is given up.',

@@ -95,7 +95,7 @@ export const alertTexts: Widen<typeof english> = {
   notifications: {
     title: 'Notificaciones', intro: 'A quién se avisa de qué, y qué pasó con cada aviso.', loadFailed: 'No se pudieron cargar.',
     targets: 'Destinos', noTargets: 'Todavía no hay destinos. Agregar uno; hasta entonces solo avisa esta página.', addTarget: 'Agregar destino', kind: { mqtt: 'MQTT', webhook: 'Webhook', shoutrrr: 'Correo o chat', alertmanager: 'Alertmanager' },
-    kindLabel: 'Tipo', name: 'Nombre', url: 'Dirección', secret: 'Clave de la firma', secretHint: 'No se muestra otra vez. Vacía: sin firma.',
+    kindLabel: 'Tipo', name: 'Nombre', url: 'Dirección', secret: 'Clave de la firma', secretHint: 'De 16 a 256 caracteres; el receptor comprueba las firmas con ella. No se muestra otra vez.',
     urlHint: { webhook: 'https://example.org/alerts', shoutrrr: 'smtp://user:password@host:587/?from=…&to=… o slack://…', alertmanager: 'http://alertmanager:9093' },
     test: 'Probar', testing: 'Probando…', testOk: (name) => `${name} recibió la muestra.`, testFailed: (name) => `${name} no recibió la muestra.`, works: 'funciona', off: 'apagado',
     failing: (d) => `falla desde hace ${d}`, switchOn: 'Encender', switchOff: 'Apagar', remove: 'Quitar', removeTitle: (name) => `¿Quitar ${name}?`, removeText: 'Lo que espera por él se abandona.',
