@@ -62,6 +62,7 @@ func TestAlertsAreThoseOfTheTruth(t *testing.T) {
 	if err := os.WriteFile(file, []byte(trouble), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	spawner := start(t, "spawner", p.agentEnv(nil), "--scenario", file, "--truth-file", record, "--ramp-up", "100")
 
 	within(t, 3*time.Minute, time.Second, "an incident of the whole site", func() error {
@@ -86,7 +87,7 @@ func TestAlertsAreThoseOfTheTruth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	must, may := expected(truth.Intervals(events))
+	must, may := expected(truth.Intervals(events), began)
 	alerts := p.alerts(t)
 	seen := map[string]bool{}
 	for _, a := range alerts {
@@ -136,8 +137,9 @@ var signs = map[fault.Kind]map[string]time.Duration{
 }
 
 // expected tells which alerts faults must bring about, and which they may: those that last about as long as their rule
-// waits, or that the platform sees late because the kiosk was away. Wear brings faults that no scenario asks for.
-func expected(faults []truth.Interval) (must, may map[string]bool) {
+// waits, or that the platform sees late because the kiosk was away. Wear brings faults that no scenario asks for, some of them from
+// before the kiosks began.
+func expected(faults []truth.Interval, began time.Time) (must, may map[string]bool) {
 	must, may = map[string]bool{}, map[string]bool{}
 	const late = 45 * time.Second // reading, reconnection and restart
 	away := map[string]truth.Interval{}
@@ -151,6 +153,9 @@ func expected(faults []truth.Interval) (must, may map[string]bool) {
 		}
 	}
 	for _, f := range faults {
+		if f.From.Before(began) {
+			f.From = began
+		}
 		for rule, wait := range signs[f.Fault] {
 			seen := f.To.Sub(f.From)
 			if gap, was := away[f.Serial]; was && gap.From.Before(f.To) && f.From.Before(gap.To) {
