@@ -220,7 +220,9 @@ func TestTheLastModelsAreKept(t *testing.T) {
 }
 
 func TestADamagedFileIsNeverPutToWork(t *testing.T) {
-	foreign := func(t *testing.T, whole []byte) []byte { return repack(t, whole, `"kioskfleet_model":1`, `"kioskfleet_model":2`) }
+	foreign := func(t *testing.T, whole []byte) []byte {
+		return repack(t, whole, `"kioskfleet_model":1`, `"kioskfleet_model":2`)
+	}
 	for _, tt := range []struct {
 		name   string
 		damage func(t *testing.T, whole []byte) []byte
