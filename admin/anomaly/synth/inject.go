@@ -21,15 +21,12 @@ const (
 // from (score.Probation). A fault that would not be visible in a series is not injected: a dropout where nothing
 // is usual, a stuck value where values stand still by themselves. So there may be fewer than n.
 func Inject(background score.Series, seed uint64, n int, kinds ...Kind) score.Series {
-	s := signal{low: math.Inf(-1), high: math.Inf(1)}
+	var s signal
 	for _, p := range background.Points {
 		s.times = append(s.times, p.At)
 		s.values = append(s.values, p.Value)
 	}
-	s.step = stepOf(s.values)
-	if !slices.ContainsFunc(s.values, func(x float64) bool { return x < 0 }) {
-		s.low = 0
-	}
+	s.unbounded()
 	s.occupy(background.Windows)
 	random := draws(seed, hashed.Text(background.Name))
 	windows := slices.Clone(background.Windows)
@@ -45,6 +42,14 @@ func Inject(background score.Series, seed uint64, n int, kinds ...Kind) score.Se
 		made.Points[i] = score.Point{At: s.times[i], Value: s.values[i]}
 	}
 	return made
+}
+
+// unbounded sets what a metric of which nothing is known can show: anything, but not below 0 if it never was.
+func (s *signal) unbounded() {
+	s.step, s.low, s.high = stepOf(s.values), math.Inf(-1), math.Inf(1)
+	if !slices.ContainsFunc(s.values, func(x float64) bool { return x < 0 }) {
+		s.low = 0
+	}
 }
 
 // turns returns n kinds, each as often as any other or once more, in an order that is drawn.
