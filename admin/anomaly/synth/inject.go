@@ -240,12 +240,17 @@ func (s *signal) mislay(r source, m scale, from int, x []float64, partner *signa
 		return s.copyFrom(from-int(float64(day)*r.between(0.35, 0.65)), from, x) && s.off(s.values[from:from+len(x)], x) >= 3*m.usual
 	}
 	back := day*r.count(1, 5) + r.count(-day/16, day/16)
-	if !s.copyFrom(from-back, from, x) {
+	if from-back < day || !s.copyFrom(from-back, from, x) {
 		return false
+	}
+	// What moves slowly may be elsewhere today: the level stays, only the course is another day's.
+	moved := mean(s.values[from-day:from]) - mean(s.values[from-back-day:from-back])
+	for i := range x {
+		x[i] = clamp(rounded(x[i]+moved, s.step), s.low, s.high)
 	}
 	// Where nothing went on at either time, there is no relation to break.
 	lively := deviation(partner.values[from:from+len(x)]) >= 0.5*deviation(partner.values)
-	return lively && s.off(s.values[from:from+len(x)], x) >= 0.7*deviation(s.values)
+	return lively && s.off(s.values[from:from+len(x)], x) >= 0.7*deviation(s.values[from-day:from])
 }
 
 func (s *signal) copyFrom(other, from int, x []float64) bool {

@@ -265,8 +265,6 @@ func (m *machine) sense(t time.Time) [metricCount]float64 {
 	}
 	x[signalStrength] = m.signal - 4*brown + 1.5*noise(signalStrength)
 	x[latency] = 5 + m.latency*(1+1.6*brown)*math.Exp(0.2*m.siteLatency.next(m.site)+0.15*noise(latency)+0.05*r.NormFloat64())
-	for i, left := range m.supplies {
-		x[i] = left
-	}
+	copy(x[:], m.supplies[:])
 	return x
 }

@@ -137,14 +137,18 @@ func square(xs []float64) float64 {
 	return sum / float64(len(xs))
 }
 
-func variance(xs []float64) float64 {
+func mean(xs []float64) float64 {
 	sum := 0.0
 	for _, x := range xs {
 		sum += x
 	}
-	mean, squares := sum/float64(len(xs)), 0.0
+	return sum / float64(len(xs))
+}
+
+func variance(xs []float64) float64 {
+	middle, squares := mean(xs), 0.0
 	for _, x := range xs {
-		squares += (x - mean) * (x - mean)
+		squares += (x - middle) * (x - middle)
 	}
 	return squares / float64(len(xs))
 }
