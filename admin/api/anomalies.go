@@ -4,18 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
 	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/protocol"
 )
-
-// maxComment bounds what people write beside a verdict, in characters.
-const maxComment = 2000
-
-var anomalyVerdicts = []fleet.AnomalyVerdict{fleet.AnomalyUseful, fleet.AnomalyNoise}
 
 // anomalyFilter reads what a list of anomalies is narrowed to. A kiosk may be gone, so any serial will do.
 func (s *Server) anomalyFilter(c echo.Context) (f fleet.AnomalyFilter, err error) {
@@ -66,26 +60,17 @@ func (s *Server) getAnomaly(c echo.Context) error {
 
 func (s *Server) judgeAnomaly(c echo.Context) error {
 	var req struct {
-		Verdict string `json:"verdict"`
-		Comment string `json:"comment"`
+		Verdict fleet.AnomalyVerdict `json:"verdict"`
+		Comment string               `json:"comment"`
 	}
 	if err := body(c, &req); err != nil {
 		return err
 	}
-	if req.Verdict == "" {
-		return fleet.Invalid("verdict", "is missing, use one of %v", anomalyVerdicts)
-	}
-	verdict, err := oneOf("verdict", req.Verdict, anomalyVerdicts)
-	if err != nil {
+	said := fleet.AnomalyFeedback{Verdict: req.Verdict, Comment: strings.TrimSpace(req.Comment), By: principal(c).Name, At: s.cfg.Now().UTC()}
+	if err := said.Check(); err != nil {
 		return err
 	}
-	comment := strings.TrimSpace(req.Comment)
-	if n := utf8.RuneCountInString(comment); n > maxComment {
-		return fleet.Invalid("comment", "has %d characters, at most %d are kept", n, maxComment)
-	}
-	judged, err := s.cfg.Anomalies.Judge(c.Request().Context(), c.Param("id"), fleet.AnomalyFeedback{
-		Verdict: verdict, Comment: comment, By: principal(c).Name, At: s.cfg.Now().UTC(),
-	})
+	judged, err := s.cfg.AnomalyCare.Judge(c.Request().Context(), c.Param("id"), said)
 	if err != nil {
 		return err
 	}
@@ -97,19 +82,15 @@ func (s *Server) kioskAnomaly(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, viewKioskAnomaly(k.Serial, s.cfg.Anomalies.Now(k.Serial)))
+	return c.JSON(http.StatusOK, viewKioskAnomaly(k.Serial, s.cfg.AnomalyCare.Now(k.Serial)))
 }
 
 func (s *Server) listTunings(c echo.Context) error {
-	tunings, err := s.cfg.Tuning.Tunings(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	return pageOf(c, tunings, "", viewTuning)
+	return pageOf(c, s.cfg.AnomalyCare.Tunings(), "", viewTuning)
 }
 
 func (s *Server) resetTuning(c echo.Context) error {
-	if err := s.cfg.Tuning.ResetTuning(c.Request().Context(), c.Param("metric"), principal(c).Name); err != nil {
+	if err := s.cfg.AnomalyCare.ResetTuning(c.Request().Context(), c.Param("metric"), principal(c).Name); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

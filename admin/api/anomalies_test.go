@@ -88,22 +88,27 @@ func TestWhatPeopleSayOfAnomalies(t *testing.T) {
 }
 
 func TestHowUnusualAKioskIs(t *testing.T) {
-	for state, change := range map[string]func(*KioskAnomaly){
-		"usual":    func(*KioskAnomaly) {},
-		"unusual":  func(k *KioskAnomaly) { k.Open = "n1" },
-		"learning": func(k *KioskAnomaly) { k.Metrics[1].Known = false },
+	for state, change := range map[string]func(*fleet.AnomalyNow){
+		"usual":    func(*fleet.AnomalyNow) {},
+		"unusual":  func(n *fleet.AnomalyNow) { n.Open = &fleet.Anomaly{ID: "n1"} },
+		"learning": func(n *fleet.AnomalyNow) { n.Learning = true },
+		"unknown":  func(n *fleet.AnomalyNow) { *n = fleet.AnomalyNow{} },
 	} {
 		s := callSite(t)
 		change(&s.now)
 		got := decode[kioskAnomalyView](t, s.do("GET", "/kiosks/K-1/anomaly", "", as("viewer")), 200)
-		if got.State != state || got.Serial != "K-1" || got.Time == nil || got.Score != 0.3 || len(got.Metrics) != 2 || got.Metrics[0].Known || len(got.Metrics[1].Band) != 1 {
+		if got.State != state || got.Serial != "K-1" || (got.AnomalyID == "n1") != (state == "unusual") {
 			t.Errorf("%s: %+v", state, got)
 		}
-	}
-	s := callSite(t)
-	s.now = KioskAnomaly{}
-	if got := decode[kioskAnomalyView](t, s.do("GET", "/kiosks/K-1/anomaly", "", as("viewer")), 200); got.State != "learning" || got.Time != nil || got.Sensors == nil || got.Metrics == nil {
-		t.Errorf("of a kiosk that nothing is known of: %+v", got)
+		if state == "unknown" {
+			if got.Time != nil || got.Since != nil || got.Sensors == nil || got.Metrics == nil {
+				t.Errorf("of a kiosk that nothing is known of: %+v", got)
+			}
+			continue
+		}
+		if !got.Time.Equal(start) || got.Score != 0.3 || len(got.Metrics) != 2 || len(got.Metrics[0].Band) != 0 || len(got.Metrics[1].Band) != 1 {
+			t.Errorf("%s: %+v", state, got)
+		}
 	}
 }
 
@@ -118,9 +123,9 @@ func TestWrongInputAboutAnomaliesNamesItsPlace(t *testing.T) {
 		{"a foreign cursor", "GET", "/anomalies?cursor=7", "", "cursor", "start without it"},
 		{"a cursor of another list", "GET", "/anomalies?cursor=" + makeCursor(7), "", "cursor", "start without it"},
 		{"a foreign cursor of the store", "GET", "/anomalies?cursor=" + makeCursor("x"), "", "cursor", "is none"},
-		{"no verdict", "POST", "/anomalies/n1/feedback", `{"comment":"x"}`, "verdict", "is missing, use one of [useful noise]"},
-		{"an unknown verdict", "POST", "/anomalies/n1/feedback", `{"verdict":"good"}`, "verdict", "use one of [useful noise]"},
-		{"too long a comment", "POST", "/anomalies/n1/feedback", `{"verdict":"noise","comment":"` + strings.Repeat("ä", maxComment+1) + `"}`, "comment", "at most 2000"},
+		{"no verdict", "POST", "/anomalies/n1/feedback", `{"comment":"x"}`, "verdict", "use one of useful, noise"},
+		{"an unknown verdict", "POST", "/anomalies/n1/feedback", `{"verdict":"good"}`, "verdict", "use one of useful, noise"},
+		{"too long a comment", "POST", "/anomalies/n1/feedback", `{"verdict":"noise","comment":"` + strings.Repeat("x", 2001) + `"}`, "comment", "at most 2000"},
 		{"a field too many", "POST", "/anomalies/n1/feedback", `{"verdict":"noise","by":"bob"}`, "by", "not a known field"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -146,14 +151,14 @@ func TestAnomaliesAndModelsThatAreNotThere(t *testing.T) {
 	} {
 		decode[problem](t, callSite(t).do(call[0], call[1], call[2], as("admin")), 404)
 	}
-	for _, path := range []string{"/anomalies", "/anomalies/n1", "/anomalies/tuning", "/models", "/models/built-in"} {
+	for _, path := range []string{"/anomalies", "/anomalies/n1", "/models", "/models/built-in"} {
 		s := callSite(t)
 		s.failing = errInner
 		decode[problem](t, s.do("GET", path, "", as("viewer")), 500)
 	}
 	for gone, remove := range map[string]func(*Config){
 		"/anomalies":        func(c *Config) { c.Anomalies = nil },
-		"/anomalies/tuning": func(c *Config) { c.Tuning, c.Anomalies = nil, nil },
+		"/anomalies/tuning": func(c *Config) { c.AnomalyCare = nil },
 		"/models":           func(c *Config) { c.Models = nil },
 		"/models/training":  func(c *Config) { c.Trainer, c.Models = nil, nil },
 	} {
@@ -226,15 +231,15 @@ func TestTheStreamTellsOfAnomalies(t *testing.T) {
 		first := someAnomalies().anomalies[0]
 		closed := first
 		closed.ClosedAt = &start
-		s.hub.Anomaly(first)
-		s.hub.Anomaly(fleet.Anomaly{ID: "n2", Serial: "K-2"})
-		s.hub.Anomaly(closed)
+		s.hub.Anomaly(fleet.AnomalyEvent{Kind: fleet.AnomalyOpened, Anomaly: first})
+		s.hub.Anomaly(fleet.AnomalyEvent{Kind: fleet.AnomalyOpened, Anomaly: fleet.Anomaly{ID: "n2", Serial: "K-2"}})
+		s.hub.Anomaly(fleet.AnomalyEvent{Kind: fleet.AnomalyClosed, Anomaly: closed})
 		got := all.heard()
 		if told(got) != "anomaly n1, anomaly n2, anomaly n1" {
 			t.Fatalf("heard %s", told(got))
 		}
 		sensor := got[0].data["sensors"].([]any)[0].(map[string]any)
-		if got[0].data["state"] != "open" || got[2].data["state"] != "closed" || sensor["share"] != 0.8 || sensor["band"] != nil {
+		if got[0].data["event"] != "opened" || got[0].data["state"] != "open" || got[2].data["state"] != "closed" || sensor["share"] != 0.8 || sensor["band"] != nil {
 			t.Errorf("told %v and %v", got[0].data, got[2].data)
 		}
 		if told(one.heard()) != "anomaly n1, anomaly n1" || len(only.heard()) != 3 {

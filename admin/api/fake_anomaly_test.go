@@ -14,7 +14,7 @@ type unusual struct {
 	tunings   []fleet.AnomalyTuning
 	models    []fleet.Model
 	training  Training
-	now       KioskAnomaly
+	now       fleet.AnomalyNow
 
 	narrowed fleet.AnomalyFilter // of the last list
 	said     fleet.AnomalyFeedback
@@ -38,9 +38,10 @@ func someAnomalies() unusual {
 			Figures: &fleet.ModelFigures{Series: 4, Days: 8, Faults: 10, Recall: 0.7, Precision: math.NaN(), ByKind: map[string]fleet.ModelKindFigures{"stuck": {Faults: 2, Recall: 1}, "drift": {Recall: math.NaN()}}},
 			Checks:  []fleet.ModelCheck{{Name: "recall", Passed: true, Text: "0.70 is not below 0.66"}},
 		}, {Version: "built-in", CreatedAt: start, Origin: fleet.ModelBuiltIn, State: fleet.ModelRetired}},
-		now: KioskAnomaly{At: start, Score: 0.3, Sensors: []fleet.AnomalySensor{sensor}, Metrics: []WatchedMetric{
-			{Metric: "custom.ink_level"}, {Metric: "hardware.cpu_temp", Known: true, Band: sensor.Band},
-		}},
+		now: fleet.AnomalyNow{
+			Serial: "K-1", At: start, Score: 0.3, Since: start.Add(-time.Hour), Detector: "m20260301-120000-1a2b3c4d", Sensors: []fleet.AnomalySensor{sensor},
+			Bands: []fleet.AnomalyMetricBand{{Metric: "custom.ink_level"}, {Metric: "hardware.cpu_temp", Band: sensor.Band}},
+		},
 	}
 }
 
@@ -68,11 +69,9 @@ func (h seer) Judge(ctx context.Context, id string, said fleet.AnomalyFeedback) 
 	return a, h.done("judge %s %s %s", id, said.Verdict, said.By)
 }
 
-func (h seer) Now(string) KioskAnomaly { return h.w.now }
+func (h seer) Now(string) fleet.AnomalyNow { return h.w.now }
 
-func (h seer) Tunings(context.Context) ([]fleet.AnomalyTuning, error) {
-	return h.w.tunings, h.w.failing
-}
+func (h seer) Tunings() []fleet.AnomalyTuning { return h.w.tunings }
 
 func (h seer) ResetTuning(_ context.Context, metric, actor string) error {
 	if _, err := find(h.w.tunings, h.w.failing, func(t fleet.AnomalyTuning) bool { return t.Metric == metric }); err != nil {

@@ -34,7 +34,7 @@ type client struct {
 	commands  []fleet.Command
 	alerts    []fleet.Alert
 	incidents []fleet.Incident
-	anomalies []fleet.Anomaly
+	anomalies []fleet.AnomalyEvent
 	resync    bool
 	done      bool
 }
@@ -47,7 +47,7 @@ type delivery struct {
 	commands  []fleet.Command
 	alerts    []fleet.Alert
 	incidents []fleet.Incident
-	anomalies []fleet.Anomaly
+	anomalies []fleet.AnomalyEvent
 	resync    bool
 	done      bool // the server stops
 }
@@ -97,9 +97,9 @@ func (h *Hub) Incident(i fleet.Incident) {
 }
 
 // Anomaly tells that an anomaly opened, escalated or closed, or that somebody said something of it.
-func (h *Hub) Anomaly(a fleet.Anomaly) {
-	h.each(a.Serial, func(c *client) {
-		c.anomalies = queued(c, c.anomalies, a)
+func (h *Hub) Anomaly(e fleet.AnomalyEvent) {
+	h.each(e.Anomaly.Serial, func(c *client) {
+		c.anomalies = queued(c, c.anomalies, e)
 	})
 }
 

@@ -10,37 +10,21 @@ import (
 // The interfaces below are what the API needs to serve anomalies and the models that find them; admin/app connects
 // them as it does those of ports.go. Their errors are those of fleet.
 
-// Anomalies keeps what was unusual, and what people say of it.
-type Anomalies interface {
+// AnomalyLists reads what was unusual.
+type AnomalyLists interface {
 	Anomaly(ctx context.Context, id string) (fleet.Anomaly, error)
 	// Anomalies returns a page, newest first; next is the cursor of the page after it, empty after the last.
 	Anomalies(ctx context.Context, f fleet.AnomalyFilter) (page []fleet.Anomaly, next string, err error)
+}
+
+// AnomalyCare says what is unusual now, and learns from what people say of it.
+type AnomalyCare interface {
+	// Now says how unusual a registered kiosk is; its At is zero while nothing was scored.
+	Now(serial string) fleet.AnomalyNow
 	// Judge keeps what a person says of an anomaly in the place of what was said before, and tunes by it.
 	Judge(ctx context.Context, id string, said fleet.AnomalyFeedback) (fleet.Anomaly, error)
-	// Now says how unusual a kiosk is; the zero KioskAnomaly while nothing is known of it.
-	Now(serial string) KioskAnomaly
-}
-
-// KioskAnomaly says how unusual a kiosk is now.
-type KioskAnomaly struct {
-	At      time.Time // of the reading that was scored last, by the kiosk's clock; zero: none was
-	Score   float64   // 0 to 1
-	Open    string    // id of the anomaly that is open, empty when none is
-	Sensors []fleet.AnomalySensor
-	Metrics []WatchedMetric // by name
-}
-
-// WatchedMetric is one metric of a kiosk that is watched.
-type WatchedMetric struct {
-	Metric string
-	Known  bool                // enough was learnt to say what is usual
-	Band   []fleet.AnomalyBand // what is expected by hour; empty where nothing can be said
-}
-
-// Tuning is what feedback has made of the budgets of metrics.
-type Tuning interface {
-	// Tunings returns the metrics that feedback was given about, by name.
-	Tunings(ctx context.Context) ([]fleet.AnomalyTuning, error)
+	// Tunings returns what feedback has made of the budgets of metrics, by name.
+	Tunings() []fleet.AnomalyTuning
 	// ResetTuning lets a metric begin anew at factor 1; fleet.ErrNotFound when there is no feedback about it.
 	ResetTuning(ctx context.Context, metric, actor string) error
 }

@@ -4,13 +4,11 @@ import "net/http"
 
 // anomalyRoutes adds the calls of anomalies and models, of those parts that are there.
 func (s *Server) anomalyRoutes(viewer, operator, admin adder) {
-	if s.cfg.Anomalies != nil {
+	if s.cfg.Anomalies != nil && s.cfg.AnomalyCare != nil {
 		viewer(http.MethodGet, "/anomalies", s.listAnomalies)
 		viewer(http.MethodGet, "/anomalies/:id", s.getAnomaly)
 		operator(http.MethodPost, "/anomalies/:id/feedback", s.judgeAnomaly)
 		viewer(http.MethodGet, "/kiosks/:serial/anomaly", s.kioskAnomaly)
-	}
-	if s.cfg.Tuning != nil {
 		viewer(http.MethodGet, "/anomalies/tuning", s.listTunings)
 		operator(http.MethodDelete, "/anomalies/tuning/:metric", s.resetTuning)
 	}

@@ -50,10 +50,10 @@ type Config struct {
 	Availability  Availability
 	Forecasts     Forecasts
 
-	Anomalies Anomalies
-	Tuning    Tuning
-	Models    Models
-	Trainer   Trainer
+	Anomalies   AnomalyLists
+	AnomalyCare AnomalyCare // served only together with Anomalies
+	Models      Models
+	Trainer     Trainer
 
 	Hub    *Hub
 	Web    http.Handler // the operators' page

@@ -135,8 +135,8 @@ func (w *sseWriter) deliver(d delivery) error {
 			return err
 		}
 	}
-	for _, a := range d.anomalies {
-		if err := w.event("anomaly", viewAnomaly(a)); err != nil {
+	for _, e := range d.anomalies {
+		if err := w.event("anomaly", viewAnomalyEvent(e)); err != nil {
 			return err
 		}
 	}

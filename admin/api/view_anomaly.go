@@ -61,7 +61,7 @@ func viewAnomalyWithBands(a fleet.Anomaly) anomalyView {
 		ID: a.ID, Serial: a.Serial, Site: a.Site, Model: a.Model, State: "open", OpenedAt: a.OpenedAt, PeakAt: a.PeakAt, ClosedAt: a.ClosedAt,
 		Score: a.Score, Text: a.Text, Sensors: viewSensors(a.Sensors), Detector: a.Detector,
 	}
-	if a.ClosedAt != nil {
+	if !a.Open() {
 		v.State = "closed"
 	}
 	if f := a.Feedback; f != nil {
@@ -94,37 +94,48 @@ func viewBand(band []fleet.AnomalyBand) []bandView {
 	return out
 }
 
+// anomalyEventView is an anomaly as the live stream tells of it.
+type anomalyEventView struct {
+	Event fleet.AnomalyEventKind `json:"event"`
+	anomalyView
+}
+
+func viewAnomalyEvent(e fleet.AnomalyEvent) anomalyEventView {
+	return anomalyEventView{e.Kind, viewAnomaly(e.Anomaly)}
+}
+
 type kioskAnomalyView struct {
 	Serial    string              `json:"serial"`
 	State     string              `json:"state"`
 	Time      *time.Time          `json:"time,omitempty"`
 	Score     float64             `json:"score"`
+	Since     *time.Time          `json:"since,omitempty"`
+	Detector  string              `json:"detector"`
 	AnomalyID string              `json:"anomaly_id,omitempty"`
 	Sensors   []anomalySensorView `json:"sensors"`
-	Metrics   []watchedMetricView `json:"metrics"`
+	Metrics   []metricBandView    `json:"metrics"`
 }
 
-type watchedMetricView struct {
+type metricBandView struct {
 	Metric string     `json:"metric"`
-	Known  bool       `json:"known"`
 	Band   []bandView `json:"band"`
 }
 
-func viewKioskAnomaly(serial string, k KioskAnomaly) kioskAnomalyView {
+func viewKioskAnomaly(serial string, n fleet.AnomalyNow) kioskAnomalyView {
 	v := kioskAnomalyView{
-		Serial: serial, State: "learning", Score: k.Score, AnomalyID: k.Open, Sensors: viewSensors(k.Sensors), Metrics: make([]watchedMetricView, len(k.Metrics)),
+		Serial: serial, State: "usual", Time: known(n.At), Score: n.Score, Since: known(n.Since), Detector: n.Detector,
+		Sensors: viewSensors(n.Sensors), Metrics: make([]metricBandView, len(n.Bands)),
 	}
-	if !k.At.IsZero() {
-		v.Time = &k.At
+	for i, b := range n.Bands {
+		v.Metrics[i] = metricBandView{b.Metric, viewBand(b.Band)}
 	}
-	for i, m := range k.Metrics {
-		v.Metrics[i] = watchedMetricView{m.Metric, m.Known, viewBand(m.Band)}
-		if m.Known {
-			v.State = "usual"
-		}
-	}
-	if k.Open != "" {
-		v.State = "unusual"
+	switch {
+	case n.Open != nil:
+		v.State, v.AnomalyID = "unusual", n.Open.ID
+	case n.Learning:
+		v.State = "learning"
+	case n.At.IsZero():
+		v.State = "unknown"
 	}
 	return v
 }
