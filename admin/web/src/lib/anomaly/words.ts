@@ -32,7 +32,8 @@ export function headline(anomaly: Anomaly, speech: Speech): string {
 
 /** A score from 0 to 1 with two digits; never 1.00 unless it is, because the last hundredth is where alerts begin. */
 export function formatScore(score: number, locale: string): string {
-  const shown = Math.floor(score * 100) / 100;
+  // 0.29 × 100 is a little less than 29.
+  const shown = Math.floor(score * 100 + 1e-9) / 100;
   return shown.toLocaleString(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 }
 
