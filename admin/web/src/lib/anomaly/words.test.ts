@@ -45,7 +45,7 @@ it('an anomaly is called by its strongest sensor', () => {
 });
 
 describe('a score', () => {
-  it.each([[0, '0.00'], [0.994, '0.99'], [0.9999, '0.99'], [1, '1.00'], [0.29, '0.29']])('%d is written %s', (score, text) => {
+  it.each([[0, '0.00'], [0.9899, '0.98'], [0.9947, '0.994'], [0.9999, '0.999'], [1, '1.00'], [0.29, '0.29']])('%d is written %s', (score, text) => {
     expect(formatScore(score, 'en')).toBe(text);
   });
 

@@ -30,11 +30,12 @@ export function headline(anomaly: Anomaly, speech: Speech): string {
   return main ? says(main, speech) : speech.t.anomaly.open;
 }
 
-/** A score from 0 to 1 with two digits; never 1.00 unless it is, because the last hundredth is where alerts begin. */
+/** A score from 0 to 1, rounded down: with two digits, and from 0.99 on, where alerts begin, with three. */
 export function formatScore(score: number, locale: string): string {
+  const digits = score >= 0.99 && score < 1 ? 3 : 2;
   // 0.29 × 100 is a little less than 29.
-  const shown = Math.floor(score * 100 + 1e-9) / 100;
-  return shown.toLocaleString(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const shown = Math.floor(score * 10 ** digits + 1e-9) / 10 ** digits;
+  return shown.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** How a score looks: 0.99 is where the budget of alerts begins, half of the way there is worth a glance. */
