@@ -49,7 +49,7 @@ const AnomalyScore = "anomaly.score"
 
 // computed are what the platform works out of a kiosk's readings and keeps beside them.
 var computed = []Metric{
-	{AnomalyScore, "", 0, 0.99, KindGauge, "How unusual the kiosk is, 0 to 1"},
+	{AnomalyScore, "", 0, 0.99, KindGauge, "Anomaly score, 0 (as ever) to 1"},
 }
 
 // computedGroup is the group of all of them.
