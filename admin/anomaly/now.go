@@ -30,3 +30,17 @@ func (w *Watch) Now(serial string) fleet.AnomalyNow {
 	}
 	return out
 }
+
+// Open returns the anomaly of a kiosk that goes on, false when there is none.
+func (w *Watch) Open(serial string) (fleet.Anomaly, bool) {
+	e := w.shard(serial).entry(serial)
+	if e == nil {
+		return fleet.Anomaly{}, false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open == nil {
+		return fleet.Anomaly{}, false
+	}
+	return *e.open, true
+}
