@@ -205,7 +205,7 @@ func (s *Server) openapi(c echo.Context) error {
 
 func (s *Server) metrics(c echo.Context) error {
 	out := page[metricView]{Items: []metricView{}}
-	for _, m := range protocol.Metrics() {
+	for _, m := range protocol.StoredMetrics() {
 		v := metricView{Name: m.Name, Unit: m.Unit, Kind: string(m.Kind), Description: m.Text}
 		if m.Kind == protocol.KindGauge {
 			lowest, highest := m.Min, m.Max

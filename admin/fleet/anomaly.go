@@ -1,6 +1,10 @@
 package fleet
 
-import "time"
+import (
+	"time"
+
+	"kioskfleet/internal/protocol"
+)
 
 // AnomalyKind says in which way a sensor is unusual.
 type AnomalyKind string
@@ -219,4 +223,4 @@ type KioskScore struct {
 }
 
 // AnomalyMetric is the name under which scores are stored and under which rules see them.
-const AnomalyMetric = "anomaly.score"
+const AnomalyMetric = protocol.AnomalyScore
