@@ -52,13 +52,13 @@ type Joint struct {
 
 // Rest is what other metrics usually leave unexplained of one.
 type Rest struct {
-	Weight float32 // kiosks
-	Size   float32 // mean of the rest
-	Own    float32 // mean of the movement
-	Drift  float32 // mean of the smoothed rest
-	Swing  float32 // mean change of its size
-	Point  *detect.Tail
-	Lasts  *detect.Tail
+	Weight float32   // kiosks
+	Size   float32   // mean of the rest
+	Own    float32   // mean of the movement
+	Drift  float32   // mean of the smoothed rest
+	Swing  float32   // mean change of its size
+	Point  []float64 // shares of values by bin, mean; see detect.Tail
+	Lasts  []float64
 }
 
 const (
@@ -157,11 +157,19 @@ func (r *Rest) add(o *relation) {
 	r.Own += g * (o.own - r.Own)
 	r.Drift += g * (o.drifts - r.Drift)
 	r.Swing += g * (o.swing - r.Swing)
-	if r.Point == nil {
-		r.Point, r.Lasts = new(detect.Tail), new(detect.Tail)
+	r.Point = mix(r.Point, o.point.Shares(), r.Weight)
+	r.Lasts = mix(r.Lasts, o.lasts.Shares(), r.Weight)
+}
+
+// mix folds the n-th shares into the mean of those before.
+func mix(mean, shares []float64, n float32) []float64 {
+	if mean == nil {
+		mean = make([]float64, len(shares))
 	}
-	r.Point.Add(&o.point)
-	r.Lasts.Add(&o.lasts)
+	for i := range min(len(mean), len(shares)) {
+		mean[i] += (shares[i] - mean[i]) / float64(n)
+	}
+	return mean
 }
 
 // give tells a kiosk how its sensors that are new go together with the others.
@@ -183,10 +191,8 @@ func (j *Joint) give(k *Kiosk) {
 		}
 		if r := &j.Rests[a]; r.Weight > 0 {
 			s.rel.n, s.rel.size, s.rel.own, s.rel.drifts, s.rel.swing = tailCredit, r.Size, r.Own, r.Drift, r.Swing
-			s.rel.point.Add(r.Point)
-			s.rel.lasts.Add(r.Lasts)
-			s.rel.point.Shorten(tailCredit)
-			s.rel.lasts.Shorten(tailCredit)
+			s.rel.point.Expect(r.Point, tailCredit)
+			s.rel.lasts.Expect(r.Lasts, tailCredit)
 		}
 	}
 	for i := range k.sensors {
