@@ -76,7 +76,7 @@ func Default() Config {
 		rangePoints: 6800, rangeSize: 0.02, rangeShape: 4.7,
 		stillTimes: 1.5, stillShare: 0.002, stillGrow: 3,
 		weights: [detectors]float64{
-			byLevel: 0.72, bySlow: 0.75, byQuick: 0.55, byCourse: 1, byRange: 1.2, byStill: 0.8, byGone: 1, byTrees: 0.5,
+			byLevel: 0.72, bySlow: 0.75, byQuick: 0.55, byCourse: 1, byRange: 1.2, byStill: 0.8, byGone: 1, byTrees: 0.2,
 		},
 		sum: 0.4, perDay: 0.12,
 		escalate: 1.2, held: 0.04, holdHours: 4.5, holdPoints: 60, holdShare: 0.14,

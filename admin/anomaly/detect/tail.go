@@ -29,7 +29,7 @@ var edges = func() (e [tailBins + 1]float64) {
 // moments of the histogram. The statistic should be about 1 when nothing is unusual; it counts as largest beyond 127.
 // The zero Tail has learnt nothing and is ready.
 //
-// Source: J. R. M. Hosking and J. R. Wallis, Parameter and quantile estimation for the generalized Pareto
+// Source: J. R. M. Hosking and J. R. Wallis, Parameter and quantile estimation for the generalised Pareto
 // distribution, Technometrics 29 (1987).
 type Tail struct {
 	n     uint32           // values in bins

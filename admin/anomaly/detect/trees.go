@@ -6,17 +6,19 @@ import (
 )
 
 // Half-space trees: each divides space at random into 32 parts and counts how many of the last values fell into each. A
-// value in parts that were rarely visited is unusual. A point of space is the last six values, five minutes apart where
-// they come more often, in units of the range so far.
+// value in parts that were rarely visited is unusual. A point of space is the last six values, a quarter of an hour apart
+// where they come more often, in units of the range so far: then a window is more than two days, and not every hour of
+// the day is a new one.
 //
 // Source: S. C. Tan, K. M. Ting and T. F. Liu, Fast anomaly detection for streaming data, IJCAI 2011.
 const (
-	treeCount  = 50
-	treeDepth  = 5
-	treeLeaves = 1 << treeDepth
-	treeWindow = 250 // values after which the counts become those that others are held against
-	treeLags   = 6
-	treeMemory = 6 // values over which rarity is smoothed
+	treeCount    = 50
+	treeDepth    = 5
+	treeLeaves   = 1 << treeDepth
+	treeWindow   = 250 // values after which the counts become those that others are held against
+	treeLags     = 6
+	treesPerHour = 4 // values that count, at most
+	treeMemory   = 6 // values over which rarity is smoothed
 )
 
 // split is one inner node.
@@ -85,7 +87,7 @@ func (t *trees) look(m *Metric, s *sample) {
 		point[i] = at(float64(t.lags[i-1]))
 	}
 	p := &s.place
-	p.lagged = float64(t.since)+1 >= s.moment.perHour/12
+	p.lagged = float64(t.since)+1 >= s.moment.perHour/treesPerHour
 	mass := 0
 	for k := range forest {
 		tree := &forest[k]
