@@ -32,16 +32,15 @@ type Evaluation struct {
 	Alarms int    // on faulty background that were of a fault or of none, each fault counted once
 }
 
-// sameRate is the rate of false alarms, per kiosk and day, at which recall and precision are measured. Two models that
-// alarm more and less often cannot be compared otherwise: more alarms find more.
-const sameRate = 0.1
+// leastRate is the lowest rate of false alarms, per kiosk and day, at which recall and precision are measured.
+const leastRate = 0.1
 
 // Evaluate measures models on trials: each kiosk begins anew with the prior of the model, as a new kiosk would. All
 // models see the same; the evaluations come in their order.
 //
-// Recall, precision and delay are those of package score at the score that gives sameRate false alarms on the clean
-// background, or on the faulty one where there is no other. False alarms per day are the anomalies that opened on
-// clean background with the budget of the configuration.
+// False alarms are the anomalies that open on clean background, or outside of faults where there is no other, with the
+// budget of the configuration. Recall, precision and delay are those of package score, for all models at the same rate
+// of false alarms, since more alarms find more: that of the model with the fewest, but at least leastRate.
 //
 // Errors: those of the trials; ErrTooLittle if there was none.
 func Evaluate(ctx context.Context, cfg *watch.Config, trials func(ctx context.Context, each func(Trial) error) error, models ...*model.File) ([]Evaluation, error) {
@@ -57,12 +56,17 @@ func Evaluate(ctx context.Context, cfg *watch.Config, trials func(ctx context.Co
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Evaluation, len(models))
+	rate := math.Inf(1)
 	for i := range runs {
 		if len(runs[i].faulty) == 0 {
 			return nil, fmt.Errorf("%w: no kiosk to measure a model on", ErrTooLittle)
 		}
-		out[i] = runs[i].evaluation()
+		background, opened := runs[i].background()
+		rate = min(rate, float64(opened)/days(background))
+	}
+	out := make([]Evaluation, len(models))
+	for i := range runs {
+		out[i] = runs[i].evaluation(max(rate, leastRate))
 	}
 	return out, nil
 }
@@ -116,18 +120,29 @@ func watched(ctx context.Context, cfg *watch.Config, prior *watch.Prior, k *synt
 	return k.Track(scores), opened, nil
 }
 
-func (r *runs) evaluation() Evaluation {
+// background returns the tracks without injected faults, or the others where there are none, and how many anomalies
+// opened there outside of faults.
+func (r *runs) background() (tracks []score.Track, opened int) {
+	if len(r.clean) == 0 {
+		return r.faulty, r.opened
+	}
+	return r.clean, r.openedClean
+}
+
+// days returns how long tracks are together.
+func days(tracks []score.Track) (sum float64) {
+	for _, t := range tracks {
+		sum += t.Times[len(t.Times)-1].Sub(t.Times[0]).Hours() / 24
+	}
+	return sum
+}
+
+func (r *runs) evaluation(rate float64) Evaluation {
 	alarms := score.Default()
-	background, opened := r.clean, r.openedClean
-	if len(background) == 0 {
-		background, opened = r.faulty, r.opened
-	}
-	result := alarms.Evaluate(r.faulty, alarms.ThresholdFor(background, sameRate))
+	background, opened := r.background()
+	result := alarms.Evaluate(r.faulty, alarms.ThresholdFor(background, rate))
 	e := Evaluation{False: opened, Found: make([]bool, len(result.Faults))}
-	e.Series, e.Faults = len(background), len(result.Faults)
-	for _, t := range background {
-		e.Days += t.Times[len(t.Times)-1].Sub(t.Times[0]).Hours() / 24
-	}
+	e.Series, e.Faults, e.Days = len(background), len(result.Faults), days(background)
 	e.FalsePerDay = float64(opened) / e.Days
 	e.ByKind = map[string]fleet.ModelKindFigures{}
 	found := 0
