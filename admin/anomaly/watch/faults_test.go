@@ -123,3 +123,18 @@ func TestFaultsAreFound(t *testing.T) {
 		})
 	}
 }
+
+func TestAFaultIsNotLearntAway(t *testing.T) {
+	open := 0
+	for n := range schooled {
+		k := graduate(t, n)
+		end := noon.Add(3 * time.Hour)
+		lived(k, n, graduation, end, planned(fault.FanFailure, noon, end, nil))
+		if k.Open() {
+			open++
+		}
+	}
+	if open < 4 {
+		t.Errorf("at the end of the fault the anomaly of %d of %d kiosks is still open, want 4", open, len(schooled))
+	}
+}
