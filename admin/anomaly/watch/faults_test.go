@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	pace      = 15 * time.Second // between the readings of these kiosks
+	pace      = 30 * time.Second // between the readings of these kiosks
 	schooling = 8                // days that they have lived
 	school    = 3                // seed of their fleet
 )
