@@ -118,7 +118,7 @@ func (w *Watch) renew(s *shard, e *entry, k *fleet.Kiosk) {
 		w.close(e.open, w.cfg.Now().UTC())
 	}
 	prior := w.prior(k)
-	e.id, e.kiosk, e.source, e.newest, e.since, e.scored, e.open, e.orphan = k.ID, watch.New(&w.cfg.Detect, prior), fleet.Source{}, 0, 0, false, nil, 0
+	e.id, e.kiosk, e.source, e.newest, e.since, e.peers, e.scored, e.open, e.orphan = k.ID, watch.New(&w.cfg.Detect, prior), fleet.Source{}, 0, 0, 0, false, nil, 0
 }
 
 // follow opens, continues and ends the kiosk's anomaly. The entry's lock is held.

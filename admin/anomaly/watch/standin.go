@@ -94,8 +94,20 @@ func (k *Kiosk) Explain() []fleet.AnomalySensor {
 	return []fleet.AnomalySensor{{Metric: k.Worst, Kind: fleet.AnomalyLevel, Share: 1, Value: m.X, Low: m.Mean - 3*s, High: m.Mean + 3*s, Text: k.Worst + " is unusual"}}
 }
 
-func (k *Kiosk) Learning() bool                   { return len(k.Metrics) == 0 }
-func (k *Kiosk) Bands() []fleet.AnomalyMetricBand { return nil }
+func (k *Kiosk) Learning() bool                          { return len(k.Metrics) == 0 }
+func (k *Kiosk) Bands(metric string) []fleet.AnomalyBand { return nil }
+func (k *Kiosk) Names() (out []string) {
+	for m := range k.Metrics {
+		out = append(out, m)
+	}
+	return out
+}
+
+type Peers struct{}
+
+func NewPeers(time.Time) *Peers   { return &Peers{} }
+func (p *Peers) Add(k *Kiosk)     {}
+func (k *Kiosk) Compare(p *Peers) {}
 
 func (k *Kiosk) AppendBinary(b []byte) ([]byte, error) {
 	d, err := json.Marshal(k)
