@@ -23,12 +23,7 @@ func (w *Watch) Now(serial string) fleet.AnomalyNow {
 		return out
 	}
 	out.At, out.Since, out.Score = time.UnixMilli(e.newest).UTC(), time.UnixMilli(e.since).UTC(), e.score
-	out.Learning, out.Sensors = e.kiosk.Learning(), e.kiosk.Explain()
-	for _, metric := range e.kiosk.Names() {
-		if band := e.kiosk.Bands(metric); len(band) > 0 {
-			out.Bands = append(out.Bands, fleet.AnomalyMetricBand{Metric: metric, Band: band})
-		}
-	}
+	out.Learning, out.Sensors, out.Bands = e.kiosk.Learning(), e.kiosk.Explain(), e.kiosk.Bands()
 	if e.open != nil {
 		open := *e.open
 		out.Open = &open
