@@ -6,16 +6,20 @@ import (
 	"math"
 	"time"
 
+	"kioskfleet/admin/anomaly/detect"
 	"kioskfleet/admin/fleet"
 )
 
-type Config struct{ Budget float64 }
+type Config struct {
+	Detect detect.Config
+	Budget float64
+}
 
 func Default() Config { return Config{Budget: 0.5} }
 
 const MaxMetrics = 32
 
-type Prior struct{ Mean map[string]float64 }
+type Prior struct{ Metrics map[string]*detect.Prior }
 
 func (p *Prior) Add(k *Kiosk) {}
 
