@@ -98,14 +98,8 @@ func (k *Kiosk) Explain() []fleet.AnomalySensor {
 	return []fleet.AnomalySensor{{Metric: k.Worst, Kind: fleet.AnomalyLevel, Share: 1, Value: m.X, Low: m.Mean - 3*s, High: m.Mean + 3*s, Text: k.Worst + " is unusual"}}
 }
 
-func (k *Kiosk) Learning() bool                          { return len(k.Metrics) == 0 }
-func (k *Kiosk) Bands(metric string) []fleet.AnomalyBand { return nil }
-func (k *Kiosk) Names() (out []string) {
-	for m := range k.Metrics {
-		out = append(out, m)
-	}
-	return out
-}
+func (k *Kiosk) Learning() bool                   { return len(k.Metrics) == 0 }
+func (k *Kiosk) Bands() []fleet.AnomalyMetricBand { return nil }
 
 type Peers struct{}
 
