@@ -134,6 +134,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	if err := a.openAnomalies(ctx, metrics); err != nil {
 		return nil, err
 	}
+	a.tellAnomalies()
 	if err := a.openAlerts(ctx, publisher, metrics); err != nil {
 		return nil, err
 	}
@@ -188,6 +189,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 		Series: newQuestions(a.rollups, now), Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Behind: a.behind, Classify: classify,
 		Alerts: a.alerts.desk, Rules: ruleBook{a.alerts.rules}, Notifications: a.alerts.notifier, Availability: a.availability,
 		Forecasts: a.alerts.derived.Forecasts(), Backtest: past{newBacktest(a.registry, a.tracker, a.store, a.rollups, a.ingest, now)},
+		Anomalies: a.store, AnomalyCare: a.anomalies, Models: models{OpenModels(cfg), a.store.Audit},
 		PromQL:  newPromQL(cfg, &readable, a.registry, metrics, log),
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})
