@@ -308,7 +308,8 @@ func TestADayOfChaos(t *testing.T) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			k := newKiosk(t, b)
-			k.began = k.began.Add(-5 * time.Hour)
+			k.clock.ahead.Store(0) // the clock that it lives by reaches the true time
+			k.began = k.clock.Now().Add(-5 * time.Hour)
 			rates := fault.Rates{}
 			for _, s := range fault.Specs() {
 				if s.Layer != fault.LayerDevice && s.Kind != fault.MalformedPayload && s.Kind != fault.SerialMismatch && s.Kind != fault.ClockSkew {
