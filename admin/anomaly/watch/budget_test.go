@@ -52,7 +52,7 @@ func judged(next func(int) float64, budget float64, weeks int) int {
 	opened := 0
 	for minute := range weeks * 7 * 24 * 60 {
 		k.clock.tick(int64(minute+1) * 60_000)
-		if found := k.judge(next(minute)); found.Fired && minute > 2*7*24*60 {
+		if found := k.judge([channels]float64{alone: next(minute)}); found.Fired && minute > 2*7*24*60 {
 			opened++
 		}
 	}
@@ -65,7 +65,7 @@ func TestAnomaliesAreAsManyAsTheBudgetAllows(t *testing.T) {
 		for _, budget := range []float64{0.5, 2} {
 			got := 0
 			for n := range kiosks {
-				got += judged(noise.next(rand.New(rand.NewPCG(uint64(n), 7))), budget, weeks)
+				got += judged(noise.next(rand.New(rand.NewPCG(uint64(n), 7))), 2*budget, weeks)
 			}
 			want := budget * (weeks - 2) * kiosks
 			t.Logf("%s: %d anomalies, the budget allows %.0f", noise.name, got, want)

@@ -212,7 +212,9 @@ func (k *Kiosk) code(c *coder) {
 	for i := range k.joint.cov {
 		c.floats(&k.joint.cov[i])
 	}
-	k.budget.code(c)
+	for i := range k.budgets {
+		k.budgets[i].code(c)
+	}
 	k.episode.code(c, n)
 }
 
@@ -233,6 +235,7 @@ func (s *sensor) code(c *coder) {
 		c.floats(&s.move[m])
 	}
 	s.rel.code(c)
+	s.habit.code(c)
 	s.peer.code(c)
 	s.top.code(c)
 }
@@ -279,17 +282,31 @@ func (p *part) code(c *coder) {
 	}
 }
 
-func (b *budget) code(c *coder) {
-	for i := range b.peaks.Counts {
-		c.floats(&b.peaks.Counts[i])
+func (h *habit) code(c *coder) {
+	h.peaks.code(c)
+	h.tail.code(c)
+	c.floats(&h.high)
+}
+
+func (p *Peaks) code(c *coder) {
+	for i := range p.Counts {
+		c.floats(&p.Counts[i])
 	}
-	c.long(&b.hour)
-	c.floats(&b.hours, &b.high, &b.shift, &b.from, &b.rate, &b.scale, &b.level)
+}
+
+func (t *tail) code(c *coder) { c.floats(&t.from, &t.scale, &t.share) }
+
+func (b *budget) code(c *coder) {
+	b.peaks.code(c)
+	b.tail.code(c)
+	c.floats(&b.high, &b.shift, &b.rate, &b.edge, &b.level)
 }
 
 func (e *episode) code(c *coder, sensors int) {
 	c.bool(&e.open)
-	c.floats(&e.score, &e.level, &e.peak)
+	c.bool(&e.armed)
+	c.long(&e.hour)
+	c.floats(&e.score, &e.hours, &e.level, &e.peak)
 	c.long(&e.fired)
 	c.long(&e.active)
 	n := c.count(len(e.parts), sensors)

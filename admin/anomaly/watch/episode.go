@@ -3,112 +3,157 @@ package watch
 import "math"
 
 const (
-	high     = 0.99 // the score that opens an anomaly
-	low      = 0.9  // below which it fades
-	fading   = 10 * 60 * 1000
-	worse    = 1.5            // times the surprise at the last firing fires again
-	holdOff  = 30 * 60 * 1000 // milliseconds at least between two firings
-	combined = 4              // exponent of the norm over the metrics
+	high    = 0.99           // the score that opens an anomaly
+	low     = 0.9            // below which it fades
+	fading  = 10 * 60 * 1000 // milliseconds of a low score that end it
+	worse   = 1.5            // times the surprise at the last firing, which fires again
+	holdOff = 30 * 60 * 1000 // milliseconds at least between two firings
+	// Without anything known of the fleet, nothing is unusual in the first hours: a day has to be seen.
+	learning  = 24
+	warmScore = 0.5
 )
 
 // episode is the anomaly that is open, if one is.
 type episode struct {
 	open   bool
-	score  float32
+	armed  bool    // the score was low since the kiosk is known: what was there before does not open
+	score  float32 // of the last reading
+	hour   int64   // the present one, since 1970
+	hours  float32 // that were seen, or that the fleet has seen
 	fired  int64   // Unix milliseconds
-	level  float32 // surprise when it fired
-	peak   float32 // highest surprise
+	level  float32 // surprise when it fired, relative to its limit
+	peak   float32 // the highest since it opened
 	active int64   // when the score was high last
 	parts  []kept  // at the peak, by sensor
 }
 
-// combine returns the kiosk's surprise: a norm of the evidence of its metrics that is little more than the largest.
-func (k *Kiosk) combine(tuning Tuning) float64 {
-	sum := 0.0
+// combine returns the surprise in each channel: a norm of the evidence of the metrics that is little more than the
+// largest.
+func (k *Kiosk) combine(tuning Tuning) [channels]float64 {
+	var sums [channels]float64
+	var limits, factors [channels]float32
+	for c := range channels {
+		limits[c] = 1 / k.budgets[c].limit()
+	}
 	for i := range k.sensors {
 		s := &k.sensors[i]
-		s.top = part{}
+		var parts [channels]part
 		if s.present {
-			s.top = s.alone
-			if s.with.evidence > s.top.evidence {
-				s.top = s.with
-			}
+			parts[alone], parts[compared] = s.alone, s.with
 		}
-		if p := s.peer.part(k.clock.last); p.evidence > s.top.evidence {
-			s.top = p
+		if p := s.peer.part(k.clock.last); p.evidence > parts[compared].evidence {
+			parts[compared] = p
 		}
-		if tuning != nil && s.top.evidence > 0 {
+		if tuning != nil {
 			// A budget f times as large is reached by a surprise that is as much lower as the tail falls by f.
-			if f := tuning(s.name); f > 0 && f != 1 {
-				s.top.evidence = max(s.top.evidence+k.budget.scale*float32(math.Log(f)), 0)
+			f := tuning(s.name)
+			for c := range channels {
+				factors[c] = 0
+				if f > 0 && f != 1 {
+					factors[c] = k.budgets[c].tail.scale * float32(math.Log(f))
+				}
 			}
 		}
-		e := float64(s.top.evidence)
-		sum += e * e * e * e
+		s.top = part{}
+		for c := range channels {
+			p := &parts[c]
+			if p.evidence <= 0 {
+				continue
+			}
+			p.evidence = max(p.evidence+factors[c], 0)
+			e := float64(p.evidence)
+			sums[c] += e * e * e * e
+			// What a sensor has to do with an anomaly is measured by the limits.
+			if p.evidence *= limits[c]; p.evidence > s.top.evidence {
+				s.top = *p
+			}
+		}
 	}
-	return math.Sqrt(math.Sqrt(sum))
+	for c, sum := range sums {
+		sums[c] = math.Sqrt(math.Sqrt(sum))
+	}
+	return sums
 }
 
-// judge turns surprise into a score and opens and ends anomalies.
-func (k *Kiosk) judge(surprise float64) Finding {
-	b, e, t := &k.budget, &k.episode, k.clock.last
-	if b.scale == 0 {
-		b.fit(k.allowed())
-	}
-	if hour := floorDiv(t, hourMillis); hour != b.hour {
-		if b.hour != 0 {
+// judge turns the surprise of the channels into a score and opens and ends anomalies.
+func (k *Kiosk) judge(surprise [channels]float64) Finding {
+	e, t := &k.episode, k.clock.last
+	if hour := floorDiv(t, hourMillis); hour != e.hour {
+		if e.hour != 0 {
 			k.endHour()
 		}
-		b.hour, b.high = hour, 0
+		e.hour = hour
 	}
-	score := b.score(surprise, k.allowed())
-	if b.hours < learning {
+	score, worst, by := 0.0, float32(0), alone
+	for c, x := range surprise {
+		b := &k.budgets[c]
+		if b.tail.scale == 0 {
+			b.fit(c, k.allowed())
+		}
+		if at := b.score(x); at > score {
+			score, by = at, c
+		}
+		worst = max(worst, float32(x)/b.limit())
+		if !e.open {
+			b.high = max(b.high, min(float32(x), b.limit()))
+		}
+	}
+	if e.hours < learning {
 		score *= warmScore
+	} else if score < low {
+		e.armed = true
 	}
 	e.score = float32(score)
 	out := Finding{Score: score}
-	if !e.open {
-		b.high = max(b.high, float32(min(surprise, float64(b.level+b.shift))))
-	}
 	switch {
-	case score >= high && !e.open:
-		*e = episode{open: true, score: e.score, fired: t, level: float32(surprise), peak: float32(surprise), active: t, parts: e.parts}
-		k.keep()
-		b.correct(1, 0, k.allowed())
+	case score < high || !e.armed:
+	case !e.open:
+		e.open, e.fired, e.level, e.peak = true, t, worst, 0
+		k.budgets[by].correct(1, 0, k.allowed())
 		out.Fired = true
-	case score >= high && float32(surprise) > e.level*worse && t-e.fired >= holdOff:
-		e.fired, e.level = t, float32(surprise)
+	case worst > e.level*worse && t-e.fired >= holdOff:
+		e.fired, e.level = t, worst
 		out.Fired = true
 	}
-	if e.open {
-		if float32(surprise) > e.peak {
-			e.peak = float32(surprise)
-			k.keep()
-		}
-		if score >= low {
-			e.active = t
-		} else if t-e.active >= fading {
-			e.open = false
-			out.Ended = true
-		}
+	if !e.open {
+		return out
+	}
+	if worst > e.peak {
+		e.peak = worst
+		k.keep()
+	}
+	if score >= low {
+		e.active = t
+	} else if t-e.active >= fading {
+		e.open = false
+		out.Ended = true
 	}
 	return out
 }
 
-// allowed returns the budget, which is never nothing.
-func (k *Kiosk) allowed() float64 { return max(k.cfg.Budget, 1e-3) }
+// allowed returns a channel's budget, which is never nothing.
+func (k *Kiosk) allowed() float64 { return max(k.cfg.Budget/channels, 1e-4) }
 
 // endHour counts the past hour; those within an anomaly, after the one it opened in, are part of it.
 func (k *Kiosk) endHour() {
-	b := &k.budget
+	e := &k.episode
 	for i := range k.sensors {
-		k.sensors[i].peer.end(b.hour)
+		k.sensors[i].peer.end(e.hour)
 	}
-	if b.hours++; b.hours > learning && (b.high > 0 || !k.episode.open) {
-		b.peaks.add(b.high)
-		b.fit(k.allowed())
+	if e.hours++; e.hours > learning/2 && !e.open {
+		for i := range k.sensors {
+			k.sensors[i].habit.learn(k.budgets[alone].limit())
+		}
 	}
-	b.correct(0, 1, k.allowed())
+	for c := range k.budgets {
+		b := &k.budgets[c]
+		if e.hours > learning && b.high > 0 {
+			b.peaks.add(b.high)
+			b.fit(c, k.allowed())
+		}
+		b.high = 0
+		b.correct(0, 1, k.allowed())
+	}
 }
 
 // kept is what a sensor contributed when an anomaly was strongest.
@@ -124,13 +169,19 @@ func (k *Kiosk) keep() {
 	if len(e.parts) != len(k.sensors) {
 		e.parts = make([]kept, len(k.sensors))
 	}
-	for i := range k.sensors {
-		s := &k.sensors[i]
-		e.parts[i] = kept{part: s.top, among: s.peer.among}
-		if s.top.kind == relationKind {
-			e.parts[i].partners = k.closest(i)
-		}
+	for i := range e.parts {
+		e.parts[i] = k.present(i)
 	}
+}
+
+// present returns what a sensor contributes now.
+func (k *Kiosk) present(i int) kept {
+	s := &k.sensors[i]
+	p := kept{part: s.top, among: s.peer.among}
+	if s.top.kind == relationKind {
+		p.partners = k.closest(i)
+	}
+	return p
 }
 
 func floorDiv(a, b int64) int64 {

@@ -35,24 +35,22 @@ func (k *Kiosk) Explain() []fleet.AnomalySensor {
 // Now returns what the sensors contribute to the score of the last reading, like Explain.
 func (k *Kiosk) Now() []fleet.AnomalySensor {
 	parts := make([]kept, len(k.sensors))
-	for i := range k.sensors {
-		s := &k.sensors[i]
-		parts[i] = kept{part: s.top, among: s.peer.among}
-		if s.top.kind == relationKind {
-			parts[i].partners = k.closest(i)
-		}
+	for i := range parts {
+		parts[i] = k.present(i)
 	}
 	return k.explain(parts)
 }
 
-// Bands returns what is expected of a metric by hour; empty where nothing is known.
-func (k *Kiosk) Bands(metric string) []fleet.AnomalyBand {
+// Bands returns what is expected of each metric by hour, as far as it is known.
+func (k *Kiosk) Bands() []fleet.AnomalyMetricBand {
+	out := make([]fleet.AnomalyMetricBand, 0, len(k.sensors))
 	for i := range k.sensors {
-		if k.sensors[i].name == metric {
-			return k.sensors[i].metric.Band()
+		s := &k.sensors[i]
+		if band := s.metric.Band(); len(band) > 0 {
+			out = append(out, fleet.AnomalyMetricBand{Metric: s.name, Band: band})
 		}
 	}
-	return nil
+	return out
 }
 
 // closest returns the sensors whose movements tell most of sensor i's.

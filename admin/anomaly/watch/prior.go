@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"math"
 	"slices"
 
 	"kioskfleet/admin/anomaly/detect"
@@ -12,17 +13,18 @@ type Prior struct {
 	Kiosks  int
 	Metrics map[string]*detect.Prior
 	Joint   Joint
-	Peaks   Peaks
+	Habits  map[string]*Peaks // of each metric by itself
+	Peaks   [channels]Peaks   // each metric by itself, and compared with others
 }
 
 // Add folds in what a kiosk has learnt. Kiosks that have seen less than a day tell nothing.
 func (p *Prior) Add(k *Kiosk) {
-	if k.budget.hours < learning {
+	if k.Learning() {
 		return
 	}
 	p.Kiosks++
 	if p.Metrics == nil {
-		p.Metrics = map[string]*detect.Prior{}
+		p.Metrics, p.Habits = map[string]*detect.Prior{}, map[string]*Peaks{}
 	}
 	for i := range k.sensors {
 		s := &k.sensors[i]
@@ -32,12 +34,15 @@ func (p *Prior) Add(k *Kiosk) {
 				continue
 			}
 			m = new(detect.Prior)
-			p.Metrics[s.name] = m
+			p.Metrics[s.name], p.Habits[s.name] = m, new(Peaks)
 		}
 		m.Add(s.metric)
+		p.Habits[s.name].merge(&s.habit.peaks, math.MaxFloat32)
 	}
 	p.Joint.add(k)
-	p.Peaks.Add(&k.budget.peaks)
+	for c := range k.budgets {
+		p.Peaks[c].merge(&k.budgets[c].peaks, math.MaxFloat32)
+	}
 }
 
 // Joint is how the metrics of many kiosks go together.

@@ -55,6 +55,7 @@ type sensor struct {
 	steps   float32        // learnt as to how it goes together with others
 	grain   float32        // smallest step between two values, about half of it
 	rel     relation
+	habit   habit
 	peer    peer
 	alone   part // of detect
 	with    part // of relation
@@ -67,7 +68,7 @@ const (
 	leaps    = 10
 	levels   = 6
 	leapTime = 3 * 24 * 3600.0 // seconds
-	alone    = 3 * 3600 * 1000 // milliseconds
+	catchUp  = 3 * 3600 * 1000 // milliseconds
 )
 
 // limit bounds values, so that their squares stay finite in a float32.
@@ -105,6 +106,9 @@ func (k *Kiosk) add(i int, v fleet.Value) {
 	var prior *detect.Prior
 	if k.prior != nil {
 		prior = k.prior.Metrics[v.Metric]
+		if h := k.prior.Habits[v.Metric]; h != nil {
+			s.habit.peaks.merge(h, fleetHours)
+		}
 	}
 	s.metric = detect.New(&k.cfg.Detect, prior)
 	k.sensors = slices.Insert(k.sensors, i, s)
@@ -122,7 +126,7 @@ func (k *Kiosk) add(i int, v fleet.Value) {
 // step scores the value by itself and follows its movements. It reports whether the value leapt to another level.
 func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
 	e := s.metric.Step(at, s.x)
-	s.alone = part{float32(e.Surprise), kindNumber(e.Kind), s.x, e.Low, e.High}
+	s.alone = part{s.habit.judge(min(float32(e.Surprise), most)), kindNumber(e.Kind), s.x, e.Low, e.High}
 	v := float32(min(max(s.x-s.origin, -limit), limit))
 	step := abs(v - s.v)
 	if half := step / 2; half > 0 && (half < s.grain || s.grain == 0) {
@@ -137,7 +141,7 @@ func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
 	case dt > max(pause, 2*gapIntervals*usual):
 		// Its mean is not that of the others before some hours have passed, unless they were away as well.
 		if s.begin(c); dt > c.dt+1 {
-			s.ready += alone
+			s.ready += catchUp
 		}
 	case dt > max(gapIntervals*usual, 20):
 		s.ready = max(s.ready, c.last+int64(1000*max(settle, 4*usual)))

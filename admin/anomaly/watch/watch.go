@@ -49,7 +49,7 @@ type Kiosk struct {
 	settled uint32   // those that can be compared now, a bit each
 	clock   clock
 	joint   joint
-	budget  budget
+	budgets [channels]budget
 	episode episode
 }
 
@@ -57,9 +57,11 @@ type Kiosk struct {
 func New(cfg *Config, prior *Prior) *Kiosk {
 	k := &Kiosk{cfg: cfg, prior: prior}
 	if prior != nil {
-		k.budget.start(&prior.Peaks)
-	} else {
-		k.budget.start(nil)
+		k.episode.hours = min(prior.Peaks[alone].hours(), learning)
+		k.episode.armed = !k.Learning()
+		for c := range k.budgets {
+			k.budgets[c].peaks.merge(&prior.Peaks[c], fleetHours)
+		}
 	}
 	return k
 }
@@ -99,7 +101,7 @@ func (k *Kiosk) Open() bool { return k.episode.open }
 
 // Learning reports whether too little is known of the kiosk for anything to be unusual: nothing of its like, and less
 // than a day of its own.
-func (k *Kiosk) Learning() bool { return k.budget.hours < learning }
+func (k *Kiosk) Learning() bool { return k.episode.hours < learning }
 
 // Skipped returns how many metrics of the last reading are not watched, because there are more than MaxMetrics.
 func (k *Kiosk) Skipped() int { return k.skipped }
