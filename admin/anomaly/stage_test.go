@@ -191,8 +191,8 @@ func (s *stage) live(serial string, from, to int, change ...func(*fleet.Reading)
 	}
 }
 
-// hot is a fault that nobody could overlook.
-func hot(r *fleet.Reading) { r.Values[1].Value += 40 }
+// hot is a fault that nobody could overlook, and nobody could get used to.
+func hot(r *fleet.Reading) { r.Values[1].Value += 40 + float64(r.Source.Record*r.Source.Record%40) }
 
 func status(st protocol.State) func(*fleet.Reading) {
 	return func(r *fleet.Reading) { r.Status = st }
