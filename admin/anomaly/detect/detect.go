@@ -111,6 +111,24 @@ func (m *Metric) pace(now int64) {
 	m.step += min(max(step-m.step, -m.step/20), m.step/20)
 }
 
+// moment returns hour and day in the zone of at, which is looked up once.
+func (m *Metric) moment(at time.Time) moment {
+	_, offset := at.Zone()
+	local := at.Unix() + int64(offset)
+	days := local / daySeconds
+	second := local - days*daySeconds
+	if second < 0 {
+		days, second = days-1, second+daySeconds
+	}
+	weekday := (days + int64(time.Thursday)) % 7 // 1 January 1970 was a Thursday
+	return moment{
+		hour: int(second / 3600), bucket: int(second / 1800), weekend: weekday == int64(time.Saturday) || weekday == int64(time.Sunday),
+		perHour: 3600 / max(float64(m.step), 1), n: float64(m.n),
+	}
+}
+
+const daySeconds = 24 * 3600
+
 // sample is a value and what all detectors say of it.
 type sample struct {
 	Evidence
@@ -144,13 +162,8 @@ const gapSteps = 20
 
 func (m *Metric) look(at time.Time, x float64) sample {
 	c := m.cfg
-	hour, minute, _ := at.Clock()
-	day := at.Weekday()
 	s := sample{zero: x == 0, v: clamp(x-m.origin, farthest)}
-	s.moment = moment{
-		hour: hour, bucket: 2*hour + minute/30, weekend: day == time.Saturday || day == time.Sunday,
-		perHour: 3600 / max(float64(m.step), 1), n: float64(m.n),
-	}
+	s.moment = m.moment(at)
 	n := s.moment.n
 	if m.n == 0 {
 		s.moved = true

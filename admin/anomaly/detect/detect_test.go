@@ -219,3 +219,52 @@ func TestForeignStatesAreRefused(t *testing.T) {
 		t.Errorf("a state without trees, for a metric with trees: %v", err)
 	}
 }
+
+// TestHoursAreThoseOfTheKiosk lets the clock go back: the evening's values belong to the evening of its zone.
+func TestHoursAreThoseOfTheKiosk(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Skip(err)
+	}
+	m := fresh(t, false)
+	r := rand.New(rand.NewPCG(5, 5))
+	start := time.Date(2026, 10, 12, 0, 0, 0, 0, zone) // the clock goes back on the 25th
+	high := 0
+	for i := range 28 * 288 {
+		now := start.Add(time.Duration(i) * 5 * time.Minute)
+		x := 20 + r.NormFloat64()
+		if h := now.In(zone).Hour(); h >= 8 && h < 20 {
+			x += 30
+		}
+		if e := m.Step(now.In(zone), x); i > 7*288 && e.Score > 0.6 {
+			high++
+		}
+	}
+	if high > 2 {
+		t.Errorf("%d points are high", high)
+	}
+	for _, b := range m.Band() {
+		if day := b.Hour >= 8 && b.Hour < 20; day && b.High < 45 || !day && b.Low > 25 {
+			t.Errorf("hour %d: %.0f to %.0f", b.Hour, b.Low, b.High)
+		}
+	}
+}
+
+// TestLiveKiosksAreQuiet has a value every five seconds with noise that remembers itself, as sensors have.
+func TestLiveKiosksAreQuiet(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	m := fresh(t, false)
+	slow, high := 0.0, 0
+	day := 24 * 720
+	for i := range 5 * day {
+		slow = 0.999*slow + 0.045*r.NormFloat64()
+		x := 50 + 8*math.Sin(2*math.Pi*float64(i)/float64(day)) + slow + 0.2*r.NormFloat64()
+		e := m.Step(begin.Add(time.Duration(i)*5*time.Second), math.Round(x*10)/10)
+		if i > 2*day && e.Score > 0.6 {
+			high++
+		}
+	}
+	if high > 6 {
+		t.Errorf("%d points of three days are high", high)
+	}
+}
