@@ -1,4 +1,4 @@
-// Package configs builds the shipped rules into the program. The other files of this folder are for people: each explains
+// Package configs builds the shipped rules and the table of verdicts into the program. The other files of this folder are for people: each explains
 // the keys of one program.
 package configs
 
@@ -8,3 +8,8 @@ import _ "embed"
 //
 //go:embed alerts.yaml
 var Alerts []byte
+
+// Verdicts is verdicts.yaml, the table of what a kiosk needs to serve.
+//
+//go:embed verdicts.yaml
+var Verdicts []byte

@@ -63,7 +63,7 @@ func Kiosk() Dashboard {
 			}},
 		}}, {Title: "Metrics"}},
 	}
-	for _, m := range protocol.Metrics() {
+	for _, m := range protocol.StoredMetrics() {
 		if m.Kind != protocol.KindGauge || m.Name == "location.lat" || m.Name == "location.lng" {
 			continue
 		}

@@ -47,7 +47,7 @@ func readings() []fleet.Reading {
 	for i := range 240 {
 		for n, k := range kiosks {
 			r := fleet.Reading{Serial: k.Serial, Site: k.Site, Status: "online", Time: start.Add(time.Duration(i) * 15 * time.Second)}
-			for at, m := range protocol.Metrics() {
+			for at, m := range protocol.StoredMetrics() {
 				if m.Kind == protocol.KindState {
 					r.Texts = append(r.Texts, fleet.Text{Metric: m.Name, Text: "ready"})
 				} else {

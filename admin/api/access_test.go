@@ -152,6 +152,18 @@ var calls = []struct {
 	{"GET", "/availability", "", fleet.RoleViewer, 200},
 	{"GET", "/visits", "", fleet.RoleViewer, 200},
 	{"GET", "/kiosks/K-1/forecasts", "", fleet.RoleViewer, 200},
+	{"GET", "/anomalies", "", fleet.RoleViewer, 200},
+	{"GET", "/anomalies/n1", "", fleet.RoleViewer, 200},
+	{"POST", "/anomalies/n1/feedback", `{"verdict":"noise"}`, fleet.RoleOperator, 200},
+	{"GET", "/anomalies/tuning", "", fleet.RoleViewer, 200},
+	{"DELETE", "/anomalies/tuning/hardware.cpu_temp", "", fleet.RoleOperator, 204},
+	{"GET", "/kiosks/K-1/anomaly", "", fleet.RoleViewer, 200},
+	{"GET", "/models", "", fleet.RoleViewer, 200},
+	{"GET", "/models/training", "", fleet.RoleViewer, 200},
+	{"POST", "/models/train", "", fleet.RoleAdmin, 202},
+	{"POST", "/models/rollback", "", fleet.RoleAdmin, 200},
+	{"GET", "/models/built-in", "", fleet.RoleViewer, 200},
+	{"POST", "/models/built-in/promote", "", fleet.RoleAdmin, 200},
 }
 
 func callSite(t *testing.T) *site {
@@ -166,7 +178,7 @@ func (s *site) begin() {
 	s.add("K-1")
 	s.commands["K-1"] = []fleet.Command{{ID: "c1", Serial: "K-1", Status: fleet.CommandQueued}}
 	s.letters = []fleet.DeadLetter{{ID: 1, Serial: "K-1", Reason: "schema", ReceivedAt: start}}
-	s.watched = someAlerts()
+	s.watched, s.unusual = someAlerts(), someAnomalies()
 	s.calls, s.sent = nil, nil
 }
 

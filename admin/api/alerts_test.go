@@ -51,8 +51,8 @@ func TestAnAlertShowsEverythingAboutIt(t *testing.T) {
 		ID: "a1", Rule: "disk_runs_full", RuleVersion: 4, Serial: "K-1", Site: "Hall", Model: "T2", Tags: []string{"north"}, Severity: fleet.SeverityInfo,
 		Labels: map[string]string{"team": "it"}, State: fleet.AlertResolved, Reason: "in 3 h", NoData: true, Flapping: true, Since: start, OpenedAt: start,
 		ResolvedAt: &at, ResolvedWhy: fleet.ResolvedCleared, Values: []fleet.Value{{Metric: "forecast.disk_hours", Value: 3}, {Metric: "forecast.ink_hours", Value: math.Inf(1)}},
-		AboutPresence: true, Security: true, AgentVersion: "2.1.0", Network: "203.0.113.7", AcknowledgedAt: &at, AcknowledgedBy: "ann", Assignee: "bob",
-		SnoozedUntil: &at, IncidentID: "i1", Suppressed: "silence:s1", UpdatedAt: at,
+		AboutPresence: true, Security: true, AgentVersion: "2.1.0", Network: "203.0.113.7", Care: fleet.Care{AcknowledgedAt: &at, AcknowledgedBy: "ann", Assignee: "bob", SnoozedUntil: &at},
+		IncidentID: "i1", Suppressed: "silence:s1", UpdatedAt: at,
 	}
 	got := decode[map[string]any](t, s.do("GET", "/alerts/a1", "", as("viewer")), 200)
 	want := map[string]any{
@@ -104,7 +104,7 @@ func TestListsOfAlertsGoOnWhereThePageEnded(t *testing.T) {
 
 func TestTheBellCountsWhatSomebodyIsToldOf(t *testing.T) {
 	s := callSite(t)
-	s.alerts = append(s.alerts, fleet.Alert{ID: "a2", Severity: fleet.SeverityWarning, AcknowledgedAt: &start})
+	s.alerts = append(s.alerts, fleet.Alert{ID: "a2", Severity: fleet.SeverityWarning, Care: fleet.Care{AcknowledgedAt: &start}})
 	got := decode[alertSummaryView](t, s.do("GET", "/alerts/summary?site=Hall", "", as("viewer")), 200)
 	if want := (alertSummaryView{countsView{Warning: 2}, countsView{Warning: 1}}); got != want {
 		t.Errorf("summary = %+v, want %+v", got, want)

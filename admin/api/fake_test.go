@@ -53,6 +53,7 @@ type world struct {
 	calls      []string // changes, as verb target actor
 	failing    error    // every call that may fail returns it
 	watched
+	unusual
 }
 
 func newWorld() *world {
@@ -528,6 +529,7 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 		Web:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the page") }),
 		Alerts: watch{s.world}, Rules: ruleBook{watch{s.world}}, Backtest: ruleBook{watch{s.world}}, Notifications: teller{watch{s.world}},
 		Availability: watch{s.world}, Forecasts: watch{s.world},
+		Anomalies: seer{watch{s.world}}, AnomalyCare: seer{watch{s.world}}, Models: seer{watch{s.world}}, Trainer: seer{watch{s.world}},
 		Ready: func(context.Context) error { return s.ready }, Metrics: metrics,
 		Now: func() time.Time { return start }, Log: slog.New(slog.DiscardHandler),
 		Classify: func(err error) (Fault, bool) {

@@ -6,8 +6,8 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
-// maxQueued bounds the steps of commands that wait for one slow client, and so the changes of alerts and of
-// incidents; then it is told to load again.
+// maxQueued bounds the steps of commands that wait for one slow client, and so the changes of alerts, of
+// incidents and of anomalies; then it is told to load again.
 const maxQueued = 1000
 
 // Hub tells the clients of the live stream what changed. Kiosks and readings are noted by serial and
@@ -34,6 +34,7 @@ type client struct {
 	commands  []fleet.Command
 	alerts    []fleet.Alert
 	incidents []fleet.Incident
+	anomalies []fleet.AnomalyEvent
 	resync    bool
 	done      bool
 }
@@ -46,6 +47,7 @@ type delivery struct {
 	commands  []fleet.Command
 	alerts    []fleet.Alert
 	incidents []fleet.Incident
+	anomalies []fleet.AnomalyEvent
 	resync    bool
 	done      bool // the server stops
 }
@@ -91,6 +93,13 @@ func (h *Hub) Incident(i fleet.Incident) {
 		if c.serial == "" {
 			c.incidents = queued(c, c.incidents, i)
 		}
+	})
+}
+
+// Anomaly tells that an anomaly opened, escalated or closed, or that somebody said something of it.
+func (h *Hub) Anomaly(e fleet.AnomalyEvent) {
+	h.each(e.Anomaly.Serial, func(c *client) {
+		c.anomalies = queued(c, c.anomalies, e)
 	})
 }
 
@@ -159,7 +168,7 @@ func (h *Hub) leave(c *client) {
 func (c *client) take() delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := delivery{removed: c.removed, commands: c.commands, alerts: c.alerts, incidents: c.incidents, resync: c.resync, done: c.done}
+	d := delivery{removed: c.removed, commands: c.commands, alerts: c.alerts, incidents: c.incidents, anomalies: c.anomalies, resync: c.resync, done: c.done}
 	// An empty map stays here: the hub may write to it while the client works on what it took.
 	if len(c.kiosks) > 0 {
 		d.kiosks, c.kiosks = c.kiosks, map[string]struct{}{}
@@ -167,6 +176,6 @@ func (c *client) take() delivery {
 	if len(c.readings) > 0 {
 		d.readings, c.readings = c.readings, map[string]struct{}{}
 	}
-	c.removed, c.commands, c.alerts, c.incidents, c.resync = nil, nil, nil, nil, false
+	c.removed, c.commands, c.alerts, c.incidents, c.anomalies, c.resync = nil, nil, nil, nil, nil, false
 	return d
 }

@@ -105,7 +105,7 @@ func (s *Server) checkKnown(ctx context.Context, metric string) error {
 		return nil
 	}
 	all := stored
-	for _, m := range protocol.Metrics() {
+	for _, m := range protocol.StoredMetrics() {
 		if m.Kind == protocol.KindGauge && !slices.Contains(stored, m.Name) {
 			all = append(all[:len(all):len(all)], m.Name)
 		}

@@ -30,7 +30,7 @@ var contract []byte
 const Prefix = "/api/v1"
 
 // Config says what the API works on. Only Behind, Classify, Metrics and PromQL may be nil, and the parts from
-// Alerts to Forecasts: the calls of one that is not there are unknown.
+// Alerts to Trainer: the calls of one that is not there are unknown.
 type Config struct {
 	Registry  Registry
 	Enrolment Enrolment
@@ -49,6 +49,11 @@ type Config struct {
 	Notifications Notifications
 	Availability  Availability
 	Forecasts     Forecasts
+
+	Anomalies   AnomalyLists
+	AnomalyCare AnomalyCare // served only together with Anomalies
+	Models      Models
+	Trainer     Trainer
 
 	Hub    *Hub
 	Web    http.Handler // the operators' page
@@ -162,6 +167,7 @@ func (s *Server) routes() {
 	admin(http.MethodDelete, "/tokens/:id", s.deleteToken)
 
 	s.alertRoutes(viewer, operator, admin)
+	s.anomalyRoutes(viewer, operator, admin)
 	if s.cfg.PromQL != nil {
 		e.Any(PrometheusPrefix+"/*", echo.WrapHandler(s.cfg.PromQL), noStore, s.prometheusErrors, s.authenticate, s.sameOrigin, s.require(fleet.RoleViewer))
 	}
@@ -199,7 +205,7 @@ func (s *Server) openapi(c echo.Context) error {
 
 func (s *Server) metrics(c echo.Context) error {
 	out := page[metricView]{Items: []metricView{}}
-	for _, m := range protocol.Metrics() {
+	for _, m := range protocol.StoredMetrics() {
 		v := metricView{Name: m.Name, Unit: m.Unit, Kind: string(m.Kind), Description: m.Text}
 		if m.Kind == protocol.KindGauge {
 			lowest, highest := m.Min, m.Max

@@ -32,7 +32,7 @@ const (
 )
 
 // streamTypes are the event names that a client may choose from.
-var streamTypes = []string{"kiosk", "reading", "command", "removed", "alert", "incident", "job"}
+var streamTypes = []string{"kiosk", "reading", "command", "removed", "alert", "incident", "anomaly", "job"}
 
 func (s *Server) stream(c echo.Context) error {
 	wanted := map[string]bool{}
@@ -132,6 +132,11 @@ func (w *sseWriter) deliver(d delivery) error {
 	}
 	for _, i := range d.incidents {
 		if err := w.event("incident", viewIncident(i)); err != nil {
+			return err
+		}
+	}
+	for _, e := range d.anomalies {
+		if err := w.event("anomaly", viewAnomalyEvent(e)); err != nil {
 			return err
 		}
 	}

@@ -28,36 +28,41 @@ type valueView struct {
 	Value  float64 `json:"value"`
 }
 
+// careView is what people have done about an alert or an incident.
+type careView struct {
+	AcknowledgedAt *time.Time `json:"acknowledged_at,omitempty"`
+	AcknowledgedBy string     `json:"acknowledged_by,omitempty"`
+	Assignee       string     `json:"assignee,omitempty"`
+	SnoozedUntil   *time.Time `json:"snoozed_until,omitempty"`
+}
+
 type alertView struct {
-	ID             string            `json:"id"`
-	Rule           string            `json:"rule"`
-	RuleVersion    int64             `json:"rule_version"`
-	Serial         string            `json:"serial"`
-	Site           string            `json:"site"`
-	Model          string            `json:"model"`
-	Tags           []string          `json:"tags"`
-	Severity       fleet.Severity    `json:"severity"`
-	Labels         map[string]string `json:"labels"`
-	State          fleet.AlertState  `json:"state"`
-	Reason         string            `json:"reason"`
-	NoData         bool              `json:"no_data"`
-	Flapping       bool              `json:"flapping"`
-	Since          time.Time         `json:"since"`
-	OpenedAt       time.Time         `json:"opened_at"`
-	ResolvedAt     *time.Time        `json:"resolved_at,omitempty"`
-	ResolvedWhy    string            `json:"resolved_why,omitempty"`
-	Values         []valueView       `json:"values"`
-	AboutPresence  bool              `json:"about_presence"`
-	Security       bool              `json:"security"`
-	AgentVersion   string            `json:"agent_version,omitempty"`
-	Network        string            `json:"network,omitempty"`
-	AcknowledgedAt *time.Time        `json:"acknowledged_at,omitempty"`
-	AcknowledgedBy string            `json:"acknowledged_by,omitempty"`
-	Assignee       string            `json:"assignee,omitempty"`
-	SnoozedUntil   *time.Time        `json:"snoozed_until,omitempty"`
-	IncidentID     string            `json:"incident_id,omitempty"`
-	Suppressed     string            `json:"suppressed,omitempty"`
-	UpdatedAt      time.Time         `json:"updated_at"`
+	ID            string            `json:"id"`
+	Rule          string            `json:"rule"`
+	RuleVersion   int64             `json:"rule_version"`
+	Serial        string            `json:"serial"`
+	Site          string            `json:"site"`
+	Model         string            `json:"model"`
+	Tags          []string          `json:"tags"`
+	Severity      fleet.Severity    `json:"severity"`
+	Labels        map[string]string `json:"labels"`
+	State         fleet.AlertState  `json:"state"`
+	Reason        string            `json:"reason"`
+	NoData        bool              `json:"no_data"`
+	Flapping      bool              `json:"flapping"`
+	Since         time.Time         `json:"since"`
+	OpenedAt      time.Time         `json:"opened_at"`
+	ResolvedAt    *time.Time        `json:"resolved_at,omitempty"`
+	ResolvedWhy   string            `json:"resolved_why,omitempty"`
+	Values        []valueView       `json:"values"`
+	AboutPresence bool              `json:"about_presence"`
+	Security      bool              `json:"security"`
+	AgentVersion  string            `json:"agent_version,omitempty"`
+	Network       string            `json:"network,omitempty"`
+	careView
+	IncidentID string    `json:"incident_id,omitempty"`
+	Suppressed string    `json:"suppressed,omitempty"`
+	UpdatedAt  time.Time `json:"updated_at"`
 }
 
 func viewAlert(a fleet.Alert) alertView {
@@ -66,8 +71,7 @@ func viewAlert(a fleet.Alert) alertView {
 		Severity: a.Severity, Labels: labelled(a.Labels), State: a.State, Reason: a.Reason, NoData: a.NoData, Flapping: a.Flapping,
 		Since: a.Since, OpenedAt: a.OpenedAt, ResolvedAt: a.ResolvedAt, ResolvedWhy: a.ResolvedWhy, Values: []valueView{},
 		AboutPresence: a.AboutPresence, Security: a.Security, AgentVersion: a.AgentVersion, Network: a.Network,
-		AcknowledgedAt: a.AcknowledgedAt, AcknowledgedBy: a.AcknowledgedBy, Assignee: a.Assignee, SnoozedUntil: a.SnoozedUntil,
-		IncidentID: a.IncidentID, Suppressed: a.Suppressed, UpdatedAt: a.UpdatedAt,
+		careView: careView(a.Care), IncidentID: a.IncidentID, Suppressed: a.Suppressed, UpdatedAt: a.UpdatedAt,
 	}
 	for _, value := range a.Values {
 		if finite(value.Value) != nil { // a forecast may be infinite, which JSON cannot say
@@ -86,28 +90,31 @@ func finite(f float64) *float64 {
 }
 
 type incidentView struct {
-	ID             string             `json:"id"`
-	Kind           fleet.IncidentKind `json:"kind"`
-	Key            string             `json:"key"`
-	Site           string             `json:"site"`
-	Rule           string             `json:"rule"`
-	Severity       fleet.Severity     `json:"severity"`
-	State          fleet.AlertState   `json:"state"`
-	Title          string             `json:"title"`
-	Kiosks         int                `json:"kiosks"`
-	OfKiosks       int                `json:"of_kiosks"`
-	Open           int                `json:"open"`
-	OpenedAt       time.Time          `json:"opened_at"`
-	ResolvedAt     *time.Time         `json:"resolved_at,omitempty"`
-	AcknowledgedAt *time.Time         `json:"acknowledged_at,omitempty"`
-	AcknowledgedBy string             `json:"acknowledged_by,omitempty"`
-	Assignee       string             `json:"assignee,omitempty"`
-	SnoozedUntil   *time.Time         `json:"snoozed_until,omitempty"`
-	Suppressed     string             `json:"suppressed,omitempty"`
-	UpdatedAt      time.Time          `json:"updated_at"`
+	ID         string             `json:"id"`
+	Kind       fleet.IncidentKind `json:"kind"`
+	Key        string             `json:"key"`
+	Site       string             `json:"site"`
+	Rule       string             `json:"rule"`
+	Severity   fleet.Severity     `json:"severity"`
+	State      fleet.AlertState   `json:"state"`
+	Title      string             `json:"title"`
+	Kiosks     int                `json:"kiosks"`
+	OfKiosks   int                `json:"of_kiosks"`
+	Open       int                `json:"open"`
+	OpenedAt   time.Time          `json:"opened_at"`
+	ResolvedAt *time.Time         `json:"resolved_at,omitempty"`
+	careView
+	Suppressed string    `json:"suppressed,omitempty"`
+	UpdatedAt  time.Time `json:"updated_at"`
 }
 
-func viewIncident(i fleet.Incident) incidentView { return incidentView(i) }
+func viewIncident(i fleet.Incident) incidentView {
+	return incidentView{
+		ID: i.ID, Kind: i.Kind, Key: i.Key, Site: i.Site, Rule: i.Rule, Severity: i.Severity, State: i.State, Title: i.Title,
+		Kiosks: i.Kiosks, OfKiosks: i.OfKiosks, Open: i.Open, OpenedAt: i.OpenedAt, ResolvedAt: i.ResolvedAt,
+		careView: careView(i.Care), Suppressed: i.Suppressed, UpdatedAt: i.UpdatedAt,
+	}
+}
 
 type alertEventView struct {
 	ID         string               `json:"id"`

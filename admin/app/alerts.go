@@ -17,6 +17,7 @@ import (
 	"kioskfleet/admin/alert/notify"
 	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/alert/rulebook"
+	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/derived"
 	"kioskfleet/admin/fleet"
@@ -37,7 +38,7 @@ type alerts struct {
 // openAlerts wires them; call it when the tracker has restored its states.
 func (a *App) openAlerts(ctx context.Context, publisher notify.Publisher, metrics prometheus.Registerer) error {
 	now, log := time.Now, a.log
-	around := &surroundings{registry: a.registry, tracker: a.tracker}
+	around := &surroundings{registry: a.registry, tracker: a.tracker, anomalies: a.anomalies}
 	var err error
 	if a.alerts.rules, err = rulebook.New(ctx, rulebook.Config{Store: a.store, File: a.cfg.Alerts.Rules, Now: now, Log: log}); err != nil {
 		return err
@@ -166,9 +167,10 @@ const countsFor = 5 * time.Second
 
 // surroundings tell engine and desk about kiosks.
 type surroundings struct {
-	registry *registry.Registry
-	tracker  *presence.Tracker
-	derived  *derived.Values
+	registry  *registry.Registry
+	tracker   *presence.Tracker
+	derived   *derived.Values
+	anomalies *anomaly.Watch
 
 	mu      sync.Mutex // guards the rest
 	counted time.Time
@@ -188,7 +190,9 @@ func (s *surroundings) Kiosk(serial string) *fleet.Kiosk {
 func (s *surroundings) Live(serial string) *fleet.Live { return s.tracker.Get(serial) }
 
 // Derived returns what is computed of a kiosk.
-func (s *surroundings) Derived(serial string) rule.Derived { return s.derived.For(serial) }
+func (s *surroundings) Derived(serial string) rule.Derived {
+	return computed{s.derived.For(serial), s.anomalies, serial}
+}
 
 // Registered implements desk.Fleet.
 func (s *surroundings) Registered(kind fleet.IncidentKind, name string) int {

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/auth"
 	"kioskfleet/admin/availability"
@@ -47,6 +48,8 @@ type App struct {
 	tracker  *presence.Tracker
 	outflow  *presence.Outflow
 	alerts   alerts
+	// anomalies looks for what no rule was made for.
+	anomalies *anomaly.Watch
 	// availability is how long kiosks could serve.
 	availability *availability.Book
 	ladder       *command.Ladder
@@ -128,6 +131,9 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.tracker.Restore(states)
 	a.outflow.PublishAll()
+	if err := a.openAnomalies(ctx, metrics); err != nil {
+		return nil, err
+	}
 	if err := a.openAlerts(ctx, publisher, metrics); err != nil {
 		return nil, err
 	}
@@ -159,7 +165,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	}
 	a.onClose("journal", records.Close)
 	if a.ingest, err = ingest.Open(ingest.Config{
-		Journal: records, Live: &live{a.registry, a.tracker, a.outflow, a.ladder, &a.alerts}, DeadLetters: a.store,
+		Journal: records, Live: &live{a.registry, a.tracker, a.outflow, a.ladder, &a.alerts, a.anomalies}, DeadLetters: a.store,
 		Series: series{a.rollups}, Rejected: rejectedReadings, Retry: retryAfter, Lost: lostPoints,
 		SiteOf: a.registry.SiteOf, Window: cfg.Telemetry.Window, Log: log, Metrics: metrics,
 	}); err != nil {
@@ -311,6 +317,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.ladder.Run(ctx) })
 	group.Go(func() error { return a.outflow.Run(work) })
 	group.Go(func() error { return a.availability.Run(work) })
+	group.Go(func() error { return a.anomalies.Run(work) })
 	group.Go(func() error { return a.alerts.engine.Run(work) })
 	group.Go(func() error { return a.alerts.desk.Run(work) })
 	group.Go(func() error { return a.alerts.notifier.Run(ctx) })
@@ -353,7 +360,7 @@ func (a *App) Run(ctx context.Context) error {
 	err := group.Wait()
 	a.outflow.Finish(context.WithoutCancel(ctx))
 	a.availability.Finish(context.WithoutCancel(ctx))
-	return errors.Join(err, a.alerts.finish(context.WithoutCancel(ctx)))
+	return errors.Join(err, a.alerts.finish(context.WithoutCancel(ctx)), a.anomalies.Finish(context.WithoutCancel(ctx)))
 }
 
 // Close releases what New opened when Run is never called.

@@ -91,6 +91,21 @@ type Config struct {
 		Rules string `key:"rules" usage:"YAML file of your own alert rules; empty: the shipped ones and those made on the page"`
 	} `key:"alerts"`
 
+	Anomaly struct {
+		Enabled       bool          `key:"enabled" usage:"look for unusual behaviour of kiosks"`
+		Budget        float64       `key:"budget" usage:"alerts per kiosk and week that are worth it"`
+		Trees         bool          `key:"trees" usage:"half-space trees beside the other detectors: a little more is found, at five times the cost"`
+		SnapshotEvery time.Duration `key:"snapshot_every" usage:"how much of what was learnt a crash may lose"`
+		Retrain       struct {
+			Every        time.Duration `key:"every" usage:"how often a model is trained, 0: never by itself"`
+			Window       time.Duration `key:"window" usage:"how far back a training looks"`
+			Kiosks       int           `key:"kiosks" usage:"kiosks that a training looks at, at most"`
+			MinKioskDays float64       `key:"min_kiosk_days" usage:"kiosks times days with readings that a scheduled training needs"`
+			Promote      bool          `key:"promote" usage:"put a model that passes to work by itself"`
+			Step         time.Duration `key:"step" usage:"thin readings to one per step, 0: as large fleets need it"`
+		} `key:"retrain"`
+	} `key:"anomaly"`
+
 	Verdicts struct {
 		File string `key:"file" usage:"table of what kiosk models need to serve; empty: the standard one"`
 	} `key:"verdicts"`
@@ -119,6 +134,9 @@ func DefaultConfig() *Config {
 	c.Telemetry.Window = 7 * 24 * time.Hour
 	c.InfluxDB.URL, c.InfluxDB.Bucket, c.InfluxDB.Timeout = "http://127.0.0.1:8086", "kioskfleet", 10*time.Second
 	c.Prometheus.MaxSamples, c.Prometheus.Timeout = 5_000_000, 30*time.Second
+	c.Anomaly.Enabled, c.Anomaly.Budget, c.Anomaly.SnapshotEvery = true, 0.5, time.Minute
+	c.Anomaly.Retrain.Every, c.Anomaly.Retrain.Window = 7*24*time.Hour, 14*24*time.Hour
+	c.Anomaly.Retrain.Kiosks, c.Anomaly.Retrain.MinKioskDays, c.Anomaly.Retrain.Promote = 500, 20, true
 	c.PKI.KioskValidity = 365 * 24 * time.Hour
 	return c
 }
@@ -204,6 +222,7 @@ func (c *Config) Validate() error {
 	if c.Prometheus.Concurrent < 0 {
 		fault("prometheus.concurrent", "must not be negative")
 	}
+	c.validateAnomaly(fault)
 	if _, err := c.verdicts(); err != nil {
 		faults = append(faults, err)
 	}
@@ -217,6 +236,31 @@ func (c *Config) Validate() error {
 		fault("admin.password", "must have at least 10 characters")
 	}
 	return errors.Join(faults...)
+}
+
+func (c *Config) validateAnomaly(fault func(key, format string, args ...any)) {
+	a := &c.Anomaly
+	if !(a.Budget > 0 && a.Budget <= 1000) { //nolint:staticcheck // NaN is neither
+		fault("anomaly.budget", "must be above 0 and at most 1000 alerts per kiosk and week")
+	}
+	if a.SnapshotEvery < time.Second || a.SnapshotEvery > time.Hour {
+		fault("anomaly.snapshot_every", "must be from 1s to 1h")
+	}
+	if a.Retrain.Every != 0 && a.Retrain.Every < time.Hour {
+		fault("anomaly.retrain.every", "must be 0 or at least 1h")
+	}
+	if a.Retrain.Window < 48*time.Hour {
+		fault("anomaly.retrain.window", "must be at least 48h")
+	}
+	if a.Retrain.Kiosks < 1 {
+		fault("anomaly.retrain.kiosks", "must be at least 1")
+	}
+	if a.Retrain.MinKioskDays < 0 {
+		fault("anomaly.retrain.min_kiosk_days", "must not be negative")
+	}
+	if a.Retrain.Step < 0 {
+		fault("anomaly.retrain.step", "must not be negative")
+	}
 }
 
 // verdicts reads the table of what kiosks need to serve, nil for the standard one.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/command"
 	"kioskfleet/admin/fleet"
@@ -18,11 +19,12 @@ import (
 // live is ingest's live side: presence first, then the commands that wait for what it shows. What is
 // still on its way from a kiosk that was deleted meanwhile must not bring it back.
 type live struct {
-	registry *registry.Registry
-	tracker  *presence.Tracker
-	outflow  *presence.Outflow
-	ladder   *command.Ladder
-	alerts   *alerts
+	registry  *registry.Registry
+	tracker   *presence.Tracker
+	outflow   *presence.Outflow
+	ladder    *command.Ladder
+	alerts    *alerts
+	anomalies *anomaly.Watch
 }
 
 func (l *live) gone(serial string) bool {
@@ -35,6 +37,7 @@ func (l *live) Reading(ctx context.Context, r *fleet.Reading) {
 		return
 	}
 	l.tracker.Reading(r)
+	l.anomalies.Reading(r)
 	l.alerts.derived.Reading(r)
 	l.alerts.engine.Reading(r)
 	l.ladder.Reported(ctx, r.Serial)
@@ -66,6 +69,7 @@ func (l *live) Started(context.Context) {
 // Room implements ingest.Live.
 func (l *live) Room(ctx context.Context) {
 	l.outflow.Room(ctx)
+	l.anomalies.Room(ctx)
 	l.alerts.engine.Room(ctx)
 }
 
@@ -76,6 +80,9 @@ func (l *live) Checkpoint(ctx context.Context) error {
 		return fmt.Errorf("%d acks of commands are not stored yet", n)
 	}
 	if err := l.outflow.Checkpoint(ctx); err != nil {
+		return err
+	}
+	if err := l.anomalies.Checkpoint(ctx); err != nil {
 		return err
 	}
 	if err := l.alerts.derived.Checkpoint(ctx); err != nil {
@@ -102,6 +109,7 @@ func (a *App) followRegistry(serial string, k *fleet.Kiosk) {
 	defer a.alerts.registered(serial)
 	if k == nil {
 		a.alerts.derived.Forget(serial)
+		a.anomalies.Forget(serial)
 		a.tracker.Forget(serial)
 		a.availability.Registered(serial, nil)
 		a.ladder.Forget(serial)

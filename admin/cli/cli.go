@@ -19,7 +19,7 @@ import (
 // Commands returns the subcommands.
 func Commands(load daemon.Loader[app.Config]) []*cobra.Command {
 	t := &tool{load: load}
-	commands := []*cobra.Command{t.kiosks(), t.enrollTokens(), t.apiTokens(), t.users(), t.broker(), t.telemetry(), t.rollups()}
+	commands := []*cobra.Command{t.kiosks(), t.enrollTokens(), t.apiTokens(), t.users(), t.broker(), t.telemetry(), t.rollups(), t.models()}
 	for _, c := range commands {
 		c.PersistentFlags().BoolVar(&t.json, "json", false, "print JSON")
 	}

@@ -19,6 +19,14 @@ const (
 	ResolvedPerson  = "by_hand"
 )
 
+// Care is what people have done about an alert or an incident.
+type Care struct {
+	AcknowledgedAt *time.Time
+	AcknowledgedBy string
+	Assignee       string
+	SnoozedUntil   *time.Time
+}
+
 // Alert is one rule that holds for one kiosk, from when it began to when it ended. There is at most one open
 // alert of a rule and a kiosk.
 type Alert struct {
@@ -48,11 +56,8 @@ type Alert struct {
 	AgentVersion  string // of the kiosk when it opened
 	Network       string // its network path then, empty when unknown
 
-	AcknowledgedAt *time.Time
-	AcknowledgedBy string
-	Assignee       string
-	SnoozedUntil   *time.Time
-	IncidentID     string
+	Care
+	IncidentID string
 	// Suppressed says why nobody is told: offline (what follows from a kiosk that is gone), maintenance, or
 	// silence:<id>. Empty: somebody is.
 	Suppressed string
@@ -146,12 +151,9 @@ type Incident struct {
 	OpenedAt   time.Time
 	ResolvedAt *time.Time
 
-	AcknowledgedAt *time.Time
-	AcknowledgedBy string
-	Assignee       string
-	SnoozedUntil   *time.Time
-	Suppressed     string // as of alerts, when all of its alerts are
-	UpdatedAt      time.Time
+	Care
+	Suppressed string // as of alerts, when all of its alerts are
+	UpdatedAt  time.Time
 }
 
 // IncidentFilter picks incidents; empty fields pick all.

@@ -1,6 +1,10 @@
 package fleet
 
-import "time"
+import (
+	"time"
+
+	"kioskfleet/internal/protocol"
+)
 
 // AnomalyKind says in which way a sensor is unusual.
 type AnomalyKind string
@@ -77,6 +81,64 @@ type Anomaly struct {
 	Feedback *AnomalyFeedback
 }
 
+// mainShare is the share, of the largest one, from which a sensor counts as a main one.
+const mainShare = 0.5
+
+// MainMetrics returns the metrics that the anomaly is about: those with at least half of the largest share, largest
+// first.
+func (a *Anomaly) MainMetrics() []string {
+	var largest float64
+	for i := range a.Sensors {
+		largest = max(largest, a.Sensors[i].Share)
+	}
+	var out []string
+	for i := range a.Sensors {
+		if s := &a.Sensors[i]; s.Share >= mainShare*largest {
+			out = append(out, s.Metric)
+		}
+	}
+	return out
+}
+
+// Open reports whether the anomaly goes on.
+func (a *Anomaly) Open() bool { return a.ClosedAt == nil }
+
+// AnomalyEventKind says what happened to an anomaly.
+type AnomalyEventKind string
+
+// What happens to anomalies.
+const (
+	AnomalyOpened    AnomalyEventKind = "opened"
+	AnomalyEscalated AnomalyEventKind = "escalated" // it became worse
+	AnomalyClosed    AnomalyEventKind = "closed"
+	AnomalyJudged    AnomalyEventKind = "feedback" // a person said what it was worth
+)
+
+// AnomalyEvent is something that happened to an anomaly.
+type AnomalyEvent struct {
+	Kind    AnomalyEventKind
+	Anomaly Anomaly // after it
+}
+
+// AnomalyMetricBand is what is expected of one metric of a kiosk over the day.
+type AnomalyMetricBand struct {
+	Metric string
+	Band   []AnomalyBand
+}
+
+// AnomalyNow is what the detectors say of a kiosk right now.
+type AnomalyNow struct {
+	Serial   string
+	At       time.Time // of the reading that it is about, by the kiosk's clock; zero: none was scored
+	Score    float64   // 0 to 1
+	Learning bool      // too little was seen to say what is usual, and no model says it
+	Since    time.Time // from when on the kiosk is learnt, by its clock
+	Detector string    // version of the model
+	Open     *Anomaly  // the anomaly that goes on, nil: none
+	Sensors  []AnomalySensor
+	Bands    []AnomalyMetricBand // by metric
+}
+
 // AnomalyFilter selects anomalies; zero fields select all.
 type AnomalyFilter struct {
 	Serial string
@@ -100,6 +162,50 @@ type AnomalyTuning struct {
 	UpdatedAt time.Time
 }
 
+// Bounds and steps of what feedback does to a metric's budget.
+const (
+	minTuning   = 1.0 / 16
+	maxTuning   = 4
+	tuneNoise   = 0.5
+	tuneUseful  = 1.25
+	tuneNothing = 1
+)
+
+// NewAnomalyTuning returns the tuning of a metric that nobody has said anything of.
+func NewAnomalyTuning(metric string) AnomalyTuning {
+	return AnomalyTuning{Metric: metric, Factor: tuneNothing}
+}
+
+// Add counts a verdict: noise halves the budget, useful adds a quarter, so that one word outweighs three of the other
+// kind and a metric that people are tired of falls silent soon.
+func (t *AnomalyTuning) Add(v AnomalyVerdict, at time.Time) {
+	switch v {
+	case AnomalyNoise:
+		t.Noise++
+		t.Factor *= tuneNoise
+	case AnomalyUseful:
+		t.Useful++
+		t.Factor *= tuneUseful
+	}
+	t.Factor = min(max(t.Factor, minTuning), maxTuning)
+	t.UpdatedAt = at
+}
+
+// Check returns a *ValidationError for feedback that cannot be taken.
+func (f *AnomalyFeedback) Check() error {
+	var v Violations
+	if f.Verdict != AnomalyUseful && f.Verdict != AnomalyNoise {
+		v.Add("verdict", "%q is unknown, use one of %s, %s", f.Verdict, AnomalyUseful, AnomalyNoise)
+	}
+	if len(f.Comment) > maxAnomalyComment {
+		v.Add("comment", "has %d bytes, at most %d are allowed", len(f.Comment), maxAnomalyComment)
+	}
+	return v.Err()
+}
+
+// maxAnomalyComment bounds a comment, in bytes.
+const maxAnomalyComment = 2000
+
 // AnomalyState is what is kept of a kiosk's detectors over a restart.
 type AnomalyState struct {
 	Serial string
@@ -117,4 +223,4 @@ type KioskScore struct {
 }
 
 // AnomalyMetric is the name under which scores are stored and under which rules see them.
-const AnomalyMetric = "anomaly.score"
+const AnomalyMetric = protocol.AnomalyScore

@@ -14,6 +14,12 @@ import (
 // array. A payload that is not JSON is refused as a whole. Nothing that is returned points into the
 // payload but the raw bytes of refusals.
 func decodeReadings(serial string, payload []byte, receivedAt time.Time, window time.Duration) ([]fleet.Reading, []*refusal) {
+	readings, refused, _ := decodeAndCount(serial, payload, receivedAt, window)
+	return readings, refused
+}
+
+// decodeAndCount is decodeReadings; reserved is how many fields were left out because the platform computes them.
+func decodeAndCount(serial string, payload []byte, receivedAt time.Time, window time.Duration) (readings []fleet.Reading, refused []*refusal, reserved int) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
 	d.serial, d.receivedAt, d.window = serial, receivedAt, window
@@ -22,9 +28,9 @@ func decodeReadings(serial string, payload []byte, receivedAt time.Time, window 
 	}
 	if d.bad != nil {
 		d.bad.raw = payload
-		return nil, []*refusal{d.bad}
+		return nil, []*refusal{d.bad}, 0
 	}
-	return d.readings, d.refused
+	return d.readings, d.refused, d.reserved
 }
 
 // decoder decodes one message. Its memory is used again for the next.
@@ -37,10 +43,11 @@ type decoder struct {
 	readings []fleet.Reading
 	refused  []*refusal
 
-	fields  []field  // of the reading at hand
-	texts   int      // how many of fields are texts
-	groups  [][]byte // names of its groups that the catalogue does not know
-	session string   // the last one, because all readings of a message have the same as a rule
+	fields   []field  // of the reading at hand
+	texts    int      // how many of fields are texts
+	groups   [][]byte // names of its groups that the catalogue does not know
+	session  string   // the last one, because all readings of a message have the same as a rule
+	reserved int      // fields that the platform computes, and a kiosk cannot report
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}

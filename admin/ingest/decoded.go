@@ -20,28 +20,30 @@ type decodedSlot struct {
 	mu       sync.Mutex // guards the rest
 	number   uint64     // of the record; 0: empty
 	readings []fleet.Reading
+	reserved int
 }
 
-// telemetry returns the readings of a record, complete with site and source, and what is refused of it.
-func (d *decoded) telemetry(r *record) ([]fleet.Reading, []*refusal) {
+// telemetry returns the readings of a record, complete with site and source, what is refused of it, and how many
+// fields were left out.
+func (d *decoded) telemetry(r *record) (readings []fleet.Reading, refused []*refusal, reserved int) {
 	slot := &d.slots[r.number%decodedRecords]
 	slot.mu.Lock()
 	if slot.number == r.number {
-		readings := slot.readings
+		readings, reserved = slot.readings, slot.reserved
 		slot.number, slot.readings = 0, nil // there are two of us, and both had it now
 		slot.mu.Unlock()
-		return readings, nil
+		return readings, nil, reserved
 	}
 	slot.mu.Unlock()
-	readings, refused := decodeReadings(r.serial, r.payload, r.at, d.in.cfg.Window)
+	readings, refused, reserved = decodeAndCount(r.serial, r.payload, r.at, d.in.cfg.Window)
 	for i := range readings {
 		readings[i].Site, readings[i].Source.Record = r.site, r.number
 	}
 	// Many at once come late, and would fill the memory, as would refusals, each with its text.
 	if len(readings) <= 1 && len(refused) == 0 {
 		slot.mu.Lock()
-		slot.number, slot.readings = r.number, readings
+		slot.number, slot.readings, slot.reserved = r.number, readings, reserved
 		slot.mu.Unlock()
 	}
-	return readings, refused
+	return readings, refused, reserved
 }

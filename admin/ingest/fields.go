@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/protocol"
 )
 
 // field is a field of a group. All of them are collected before they are sorted, found to be different,
@@ -42,7 +43,16 @@ func (d *decoder) fill(r *fleet.Reading) *refusal {
 		if i > 0 && d.fields[i].compare(&d.fields[i-1]) == 0 {
 			return refuse(reasonDuplicateKey, "%s comes twice", d.fields[i].metric)
 		}
-		if d.fields[i].kind == fieldNumber {
+		f := &d.fields[i]
+		if f.rank == unranked && f.kind != fieldNull && protocol.IsComputed(f.metric) {
+			// It is for the platform to say. The rest of the reading is as good as ever.
+			if f.kind == fieldText {
+				d.texts--
+			}
+			f.kind = fieldNull
+			d.reserved++
+		}
+		if f.kind == fieldNumber {
 			numbers++
 		}
 	}

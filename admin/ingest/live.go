@@ -42,6 +42,9 @@ func (s *liveSide) work(ctx context.Context, batch []record) error {
 			s.flush(ctx)
 			s.start(ctx)
 		}
+		if r.kind == kindScores {
+			continue // it came from the live side
+		}
 		shard := maphash.String(s.seed, r.serial) % liveShards
 		s.shards[shard] = append(s.shards[shard], r)
 	}
@@ -86,7 +89,7 @@ func (s *liveSide) handle(ctx context.Context, r *record) {
 	}
 	switch r.channel {
 	case protocol.ChannelTelemetry:
-		readings, refused := s.in.decoded.telemetry(r)
+		readings, refused, reserved := s.in.decoded.telemetry(r)
 		for _, why := range refused {
 			s.letters.put(letterOf(r, why.item, why.raw, why))
 		}
@@ -100,6 +103,7 @@ func (s *liveSide) handle(ctx context.Context, r *record) {
 			live.Reading(ctx, reading)
 		}
 		s.in.metrics.readings.Add(float64(len(readings)))
+		s.in.metrics.reserved.Add(float64(reserved))
 	case protocol.ChannelJoin:
 		if j, why := decodeJoin(r.serial, r.payload); s.good(r, why) {
 			live.Joined(ctx, r.origin(), j)

@@ -20,6 +20,9 @@ type metrics struct {
 	retries        prometheus.Counter
 	rewinds        prometheus.Counter
 	newsLost       prometheus.Counter
+	reserved       prometheus.Counter
+	scores         prometheus.Counter
+	scoresRefused  prometheus.Counter
 }
 
 func newMetrics(in *Ingest, reg prometheus.Registerer) *metrics {
@@ -40,6 +43,9 @@ func newMetrics(in *Ingest, reg prometheus.Registerer) *metrics {
 		repeated:       counter("repeated_readings_total", "Readings that were not stored because they had just been."),
 		retries:        counter("store_retries_total", "Failed attempts to append to the time-series store."),
 		newsLost:       counter("news_lost_total", "Connections and wills that could not be noted, because the journal refused for too long."),
+		reserved:       counter("reserved_fields_total", "Fields of readings that were left out, because the platform computes what they are called."),
+		scores:         counter("stored_scores_total", "Anomaly scores that the time-series store has taken, those again that it was given again."),
+		scoresRefused:  counter("refused_scores_total", "Anomaly scores that were not stored, because the time-series store has one of that reading, or refuses it."),
 		rewinds:        counter("store_rewinds_total", "Times that the whole journal was appended again, because the time-series store had lost something."),
 	}
 	if reg != nil {
@@ -50,7 +56,7 @@ func newMetrics(in *Ingest, reg prometheus.Registerer) *metrics {
 			count("commits_total", "Commits of the journal; each is one write and one sync for all who wait.", func(s journal.Stats) float64 { return float64(s.Commits) }),
 			count("commit_seconds_total", "Time that commits took.", func(s journal.Stats) float64 { return s.CommitTime.Seconds() }),
 		)
-		reg.MustRegister(m.messages, m.refused, m.readings, m.deadLetters, m.lettersDropped, m.stored, m.repeated, m.retries, m.rewinds, m.newsLost, &journalCollector{
+		reg.MustRegister(m.messages, m.refused, m.readings, m.deadLetters, m.lettersDropped, m.stored, m.repeated, m.retries, m.rewinds, m.newsLost, m.reserved, m.scores, m.scoresRefused, &journalCollector{
 			status:    in.Status,
 			behind:    prometheus.NewDesc("kioskfleet_journal_behind_records", "Records of the journal that a consumer has not worked off.", []string{"consumer"}, nil),
 			lag:       prometheus.NewDesc("kioskfleet_journal_lag_seconds", "Age of the oldest record that a consumer has not worked off; 0 when there is none.", []string{"consumer"}, nil),

@@ -235,6 +235,10 @@ func judgeGroup(r *fleet.Reading, group string, n node) bool {
 	if n.kind != '{' && n.kind != 'n' || !unique(n.names) || !protocol.ValidMetricName(group+".x") {
 		return false
 	}
+	values, texts := len(r.Values), len(r.Texts)
+	if group == "anomaly" { // the platform's
+		defer func() { r.Values, r.Texts = r.Values[:values], r.Texts[:texts] }()
+	}
 	for i, name := range n.names {
 		metric, m := group+"."+name, n.members[i]
 		if !protocol.ValidMetricName(metric) {

@@ -18,6 +18,7 @@ const (
 	kindMessage      kind = 1
 	kindConnected    kind = 2
 	kindDisconnected kind = 3
+	kindScores       kind = 4 // what the detectors said of readings; see scores.go
 )
 
 const (
@@ -78,7 +79,7 @@ func decodeRecord(buf []byte) (record, error) {
 	}
 	r.serial, r.site, r.connection, r.channel = texts[0], texts[1], texts[2], protocol.Channel(texts[3])
 	r.payload = buf
-	if r.kind < kindMessage || r.kind > kindDisconnected {
+	if r.kind < kindMessage || r.kind > kindScores {
 		return r, fmt.Errorf("%w (kind %d)", errNewer, r.kind)
 	}
 	return r, nil

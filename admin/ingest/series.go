@@ -25,10 +25,15 @@ const (
 type seriesSide struct {
 	in        *Ingest
 	conflicts *conflicts
+	// scored finds scores that are stored already. A kiosk's scores come in the order of their times; what comes
+	// again after a crash may be another number, and the first one stays.
+	scored *conflicts
 
 	// Memory that is used again for each batch.
 	readings []fleet.Reading
 	of       []*record // the record of each reading
+	scores   []fleet.Reading
+	all      []fleet.Reading
 
 	// The items of the record whose readings became dead letters last.
 	split uint64
@@ -36,7 +41,13 @@ type seriesSide struct {
 }
 
 func newSeriesSide(in *Ingest) *seriesSide {
-	return &seriesSide{in: in, conflicts: newConflicts(in.cfg.Series)}
+	return &seriesSide{in: in, conflicts: newConflicts(in.cfg.Series), scored: newConflicts(in.cfg.Series)}
+}
+
+// forget drops what is remembered of the store: it may know less than was appended.
+func (s *seriesSide) forget() {
+	s.conflicts.forget()
+	s.scored.forget()
 }
 
 // checkpoint brings what was appended to disk.
@@ -45,7 +56,7 @@ func (s *seriesSide) checkpoint(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	s.conflicts.forget() // it may know readings that are not stored
+	s.forget()
 	if s.in.cfg.Lost(err) {
 		return s.lost()
 	}
@@ -56,36 +67,43 @@ func (s *seriesSide) checkpoint(ctx context.Context) error {
 func (s *seriesSide) lost() error {
 	s.in.cfg.Log.Debug("appending to the time-series store again what the journal holds")
 	s.in.metrics.rewinds.Inc()
-	s.conflicts.forget()
+	s.forget()
 	return errRewind
 }
 
 // work stores a batch. Its dead letters are on disk when work returns nil, its readings after the next
 // checkpoint.
 func (s *seriesSide) work(ctx context.Context, batch []record) error {
-	readings, of := s.readings[:0], s.of[:0]
-	defer func() { s.readings, s.of = readings, of }()
+	readings, of, scores := s.readings[:0], s.of[:0], s.scores[:0]
+	defer func() { s.readings, s.of, s.scores = readings, of, scores }()
 	for i := range batch {
 		r := &batch[i]
+		if r.kind == kindScores {
+			var err error
+			if scores, err = decodeScores(scores, r); err != nil {
+				s.in.cfg.Log.Error("journal record skipped in part", "consumer", consumerSeries, "number", r.number, "error", err)
+			}
+			continue
+		}
 		if r.kind != kindMessage || r.channel != protocol.ChannelTelemetry {
 			continue
 		}
 		// What cannot be decoded is a dead letter of the live side; it is counted once.
-		decoded, _ := s.in.decoded.telemetry(r)
+		decoded, _, _ := s.in.decoded.telemetry(r)
 		for i := range decoded {
 			if !decoded[i].OnlyReports() {
 				readings, of = append(readings, decoded[i]), append(of, r)
 			}
 		}
 	}
-	if len(readings) == 0 {
+	if len(readings)+len(scores) == 0 {
 		return nil
 	}
-	return s.store(ctx, readings, of)
+	return s.store(ctx, readings, of, scores)
 }
 
-// store tries until the store has taken or refused each reading, and dead letters are kept, or ctx ends.
-func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*record) error {
+// store tries until the store has taken or refused each reading and score, and dead letters are kept, or ctx ends.
+func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*record, scores []fleet.Reading) error {
 	in := s.in
 	var letters []fleet.DeadLetter
 	judged := false
@@ -93,18 +111,23 @@ func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*
 		err := func() error {
 			if !judged {
 				fresh, records, refused, err := s.keepConflictsOut(ctx, readings, of)
+				var unknown []fleet.Reading
+				if err == nil {
+					unknown, err = s.keepKnownScoresOut(ctx, scores)
+				}
 				if err != nil {
-					s.conflicts.forget() // it may know readings that are not stored
+					s.forget()
 					return err
 				}
 				in.metrics.repeated.Add(float64(len(readings) - len(fresh) - len(refused)))
-				readings, of, letters, judged = fresh, records, refused, true
+				in.metrics.scoresRefused.Add(float64(len(scores) - len(unknown)))
+				readings, of, scores, letters, judged = fresh, records, unknown, refused, true
 			}
-			rejected, err := s.append(ctx, readings, of)
+			rejected, err := s.append(ctx, readings, of, scores)
 			if err != nil {
 				return err
 			}
-			readings = nil // they are stored; what is left to do are the letters
+			readings, scores = nil, nil // they are stored; what is left to do are the letters
 			if letters = append(letters, rejected...); len(letters) > 0 {
 				return in.cfg.DeadLetters.AddDeadLetters(ctx, letters)
 			}
@@ -133,23 +156,56 @@ func (s *seriesSide) store(ctx context.Context, readings []fleet.Reading, of []*
 	}
 }
 
-// append returns the readings that the store refuses for good.
-func (s *seriesSide) append(ctx context.Context, readings []fleet.Reading, of []*record) ([]fleet.DeadLetter, error) {
-	if len(readings) == 0 {
+// append returns the readings that the store refuses for good; of scores they are only counted.
+func (s *seriesSide) append(ctx context.Context, readings []fleet.Reading, of []*record, scores []fleet.Reading) ([]fleet.DeadLetter, error) {
+	if len(readings)+len(scores) == 0 {
 		return nil, nil
 	}
 	in := s.in
-	err := in.cfg.Series.Append(ctx, readings)
+	all := readings
+	if len(scores) > 0 {
+		s.all = append(append(s.all[:0], readings...), scores...)
+		all = s.all
+	}
+	err := in.cfg.Series.Append(ctx, all)
 	rejected := in.cfg.Rejected(err)
 	if err != nil && rejected == nil {
 		return nil, err
 	}
-	in.metrics.stored.Add(float64(len(readings) - len(rejected)))
 	var letters []fleet.DeadLetter
+	refused := 0
 	for i, reason := range rejected {
+		if i >= len(readings) {
+			refused++
+			continue
+		}
 		letters = append(letters, s.letter(of[i], &readings[i], refuse(reasonRejected, "%s", reason)))
 	}
+	in.metrics.stored.Add(float64(len(readings) - len(letters)))
+	in.metrics.scores.Add(float64(len(scores) - refused))
+	in.metrics.scoresRefused.Add(float64(refused))
 	return letters, nil
+}
+
+// keepKnownScoresOut returns the scores of readings that the store has no score of.
+func (s *seriesSide) keepKnownScoresOut(ctx context.Context, scores []fleet.Reading) ([]fleet.Reading, error) {
+	if len(scores) == 0 {
+		return nil, nil
+	}
+	verdicts, err := s.scored.judge(ctx, scores)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(verdicts, func(v verdict) bool { return v != isNew }) {
+		return scores, nil
+	}
+	var unknown []fleet.Reading
+	for i, v := range verdicts {
+		if v == isNew {
+			unknown = append(unknown, scores[i])
+		}
+	}
+	return unknown, nil
 }
 
 // keepConflictsOut returns the readings that are to be stored, with their records, and a dead letter for

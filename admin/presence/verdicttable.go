@@ -2,7 +2,6 @@ package presence
 
 import (
 	"bytes"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -15,15 +14,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/configs"
 	"kioskfleet/internal/protocol"
 )
 
-//go:embed verdicts.yaml
-var standardTable []byte
-
 // standard is the table that ships with the platform.
 var standard = sync.OnceValue(func() *Verdicts {
-	v, err := parseVerdicts(standardTable, nil)
+	v, err := parseVerdicts(configs.Verdicts, nil)
 	if err != nil {
 		panic("verdicts.yaml: " + err.Error()) // a test reads it
 	}

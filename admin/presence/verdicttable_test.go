@@ -1,9 +1,7 @@
 package presence
 
 import (
-	"bytes"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -139,16 +137,6 @@ func TestATableIsStrict(t *testing.T) {
 			}
 			t.Errorf("no %q at %s in: %v", tt.says, tt.field, err)
 		})
-	}
-}
-
-func TestTheShippedTableIsTheOneInTheConfiguration(t *testing.T) {
-	text, err := os.ReadFile("../../configs/verdicts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(text, standardTable) {
-		t.Error("configs/verdicts.yaml and admin/presence/verdicts.yaml differ: copy the latter")
 	}
 }
 

@@ -42,12 +42,12 @@ func TestAlertsComeBackAsTheyWere(t *testing.T) {
 		ID: "a", Rule: "cash_full", RuleVersion: 7, Serial: "K-1", Site: "gate", Model: "m9", Tags: []string{"vip"}, Severity: fleet.SeverityCritical,
 		Labels: map[string]string{"team": "field"}, State: fleet.AlertOpen, Reason: "97%", NoData: true, Flapping: true, Since: at, OpenedAt: at,
 		Values: []fleet.Value{{Metric: "custom.cash_level", Value: 97.25}}, AboutPresence: true, Security: true, AgentVersion: "1.4.2",
-		Network: "10.1.2.0/24", AcknowledgedAt: &later, AcknowledgedBy: "ana", Assignee: "ben", SnoozedUntil: &later, IncidentID: "i",
+		Network: "10.1.2.0/24", Care: fleet.Care{AcknowledgedAt: &later, AcknowledgedBy: "ana", Assignee: "ben", SnoozedUntil: &later}, IncidentID: "i",
 		Suppressed: "silence:s", UpdatedAt: later,
 	}
 	i := fleet.Incident{
 		ID: "i", Kind: fleet.IncidentSite, Key: "gate", Site: "gate", Rule: "cash_full", Severity: fleet.SeverityCritical, State: fleet.AlertOpen,
-		Title: "gate: 3 of 4 kiosks", Kiosks: 3, OfKiosks: 4, Open: 1, OpenedAt: at, AcknowledgedAt: &later, AcknowledgedBy: "ana", UpdatedAt: later,
+		Title: "gate: 3 of 4 kiosks", Kiosks: 3, OfKiosks: 4, Open: 1, OpenedAt: at, Care: fleet.Care{AcknowledgedAt: &later, AcknowledgedBy: "ana"}, UpdatedAt: later,
 	}
 	state := fleet.AlertEngineState{Serial: "K-1", Source: fleet.Source{Record: 5, Item: 2}, Data: []byte("first")}
 	must(t, s.SaveAlerts(t.Context(), fleet.AlertBatch{

@@ -115,8 +115,8 @@ func updateKiosk(ctx context.Context, tx *sql.Tx, k fleet.Kiosk) error {
 	return err
 }
 
-// DeleteKiosk removes a kiosk, its live state, what was learnt of it and its counts of refusals. Its commands and
-// events stay as history, and so do its dead letters: they may be why it was deleted.
+// DeleteKiosk removes a kiosk, its live state, what was learnt of it and its counts of refusals. Its commands, events and
+// anomalies stay as history, and so do its dead letters: they may be why it was deleted.
 func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.Time) error {
 	return s.change(ctx, "delete kiosk "+serial, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO retired_kiosks (serial, generation) SELECT serial, generation + 1 FROM kiosks WHERE serial = $1
@@ -130,6 +130,9 @@ func (s *Store) DeleteKiosk(ctx context.Context, serial, actor string, now time.
 			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE serial = $1`, serial); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE anomalies SET closed_at = $1 WHERE serial = $2 AND closed_at IS NULL`, millis(now), serial); err != nil {
+			return err
 		}
 		if err := audit(ctx, tx, now, actor, "kiosk.delete", serial, ""); err != nil {
 			return err

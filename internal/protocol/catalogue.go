@@ -44,15 +44,37 @@ var metrics = []Metric{
 	{"peripherals.card_reader", "", 0, 0, KindState, "Card reader: ready, error"},
 }
 
-// Metrics returns the catalogue of known metrics, in display order. The caller may keep the slice.
+// AnomalyScore is the metric of how unusual a kiosk is.
+const AnomalyScore = "anomaly.score"
+
+// computed are what the platform works out of a kiosk's readings and keeps beside them.
+var computed = []Metric{
+	{AnomalyScore, "", 0, 0.99, KindGauge, "Anomaly score, 0 (as ever) to 1"},
+}
+
+// computedGroup is the group of all of them.
+const computedGroup = "anomaly"
+
+// Metrics returns the catalogue of the known metrics of readings, in display order. The caller may keep the slice.
 func Metrics() []Metric { return append([]Metric(nil), metrics...) }
 
-// LookupMetric finds a known metric by name. For an unknown one it returns a plain gauge of that
+// StoredMetrics returns Metrics and what the platform computes of each kiosk: all that is known to be found in the time
+// series.
+func StoredMetrics() []Metric { return append(Metrics(), computed...) }
+
+// IsComputed reports whether a metric is of the group that belongs to the platform: a kiosk cannot report it.
+func IsComputed(name string) bool {
+	return len(name) > len(computedGroup) && name[len(computedGroup)] == '.' && name[:len(computedGroup)] == computedGroup
+}
+
+// LookupMetric finds a known metric by name, a computed one as well. For an unknown one it returns a plain gauge of that
 // name and false: kiosks may have sensors that the catalogue does not know.
 func LookupMetric(name string) (Metric, bool) {
-	for _, m := range metrics {
-		if m.Name == name {
-			return m, true
+	for _, list := range [...][]Metric{metrics, computed} {
+		for _, m := range list {
+			if m.Name == name {
+				return m, true
+			}
 		}
 	}
 	return Metric{Name: name, Kind: KindGauge}, false

@@ -14,7 +14,7 @@ var whyApproximate = map[string]string{
 	"boot_id":       "The boot id comes from the log of announcements.",
 	"clock":         "clock.skew is not replayed and counts as unknown.",
 	"certificate":   "certificate.days_left is not replayed and counts as unknown.",
-	"anomaly":       "anomaly.score is not replayed and counts as unknown.",
+	"anomaly":       "anomaly.score and the texts beside it are not replayed and count as unknown.",
 	"forecast":      "Forecasts are not replayed and count as unknown.",
 }
 

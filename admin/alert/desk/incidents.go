@@ -34,24 +34,14 @@ func (d *Desk) actOn(ctx context.Context, id string, f func(r *draft, i *fleet.I
 // is wrong or the incident is resolved.
 func (d *Desk) AcknowledgeIncident(ctx context.Context, id, comment, actor string) (fleet.Incident, error) {
 	return d.actOn(ctx, id, func(r *draft, i *fleet.Incident) error {
-		var v fleet.Violations
-		checkComment(&v, comment, false)
-		if err := v.Err(); err != nil {
+		if err := r.ofIncident(i).acknowledge(comment, actor); err != nil {
 			return err
-		}
-		if i.AcknowledgedAt == nil {
-			at := r.at
-			i.AcknowledgedAt, i.AcknowledgedBy = &at, actor
-			r.tellOf(i, fleet.AlertEventAcknowledged, actor, "%s", comment)
-		} else if comment != "" {
-			r.tellOf(i, fleet.AlertEventCommented, actor, "%s", comment)
 		}
 		for _, alert := range r.alertsOf(id) {
 			if r.look(alert).AcknowledgedAt == nil {
-				r.acknowledge(r.alert(alert), "with its incident", actor)
+				r.ofAlert(r.alert(alert)).seen("with its incident", actor)
 			}
 		}
-		r.audit(actor, "incident.acknowledge", id, comment)
 		return nil
 	})
 }
@@ -59,16 +49,14 @@ func (d *Desk) AcknowledgeIncident(ctx context.Context, id, comment, actor strin
 // UnacknowledgeIncident takes back the acknowledgement of an incident and of its open alerts.
 func (d *Desk) UnacknowledgeIncident(ctx context.Context, id, actor string) (fleet.Incident, error) {
 	return d.actOn(ctx, id, func(r *draft, i *fleet.Incident) error {
-		if i.AcknowledgedAt != nil {
-			r.tellOf(i, fleet.AlertEventUnacknowledged, actor, "it was acknowledged by %s", i.AcknowledgedBy)
-			i.AcknowledgedAt, i.AcknowledgedBy = nil, ""
-		}
+		s := r.ofIncident(i)
+		s.unseen(actor)
 		for _, alert := range r.alertsOf(id) {
 			if r.look(alert).AcknowledgedAt != nil {
-				r.unacknowledge(r.alert(alert), actor)
+				r.ofAlert(r.alert(alert)).unseen(actor)
 			}
 		}
-		r.audit(actor, "incident.unacknowledge", id, "")
+		s.audit(actor, "unacknowledge", "")
 		return nil
 	})
 }
@@ -76,35 +64,14 @@ func (d *Desk) UnacknowledgeIncident(ctx context.Context, id, actor string) (fle
 // AssignIncident gives an incident to somebody; an empty assignee takes it from whoever has it.
 func (d *Desk) AssignIncident(ctx context.Context, id, assignee, actor string) (fleet.Incident, error) {
 	return d.actOn(ctx, id, func(r *draft, i *fleet.Incident) error {
-		var v fleet.Violations
-		checkAssignee(&v, assignee)
-		if err := v.Err(); err != nil {
-			return err
-		}
-		if i.Assignee != assignee {
-			i.Assignee = assignee
-			r.tellOf(i, fleet.AlertEventAssigned, actor, "%s", assigned(assignee))
-		}
-		r.audit(actor, "incident.assign", id, assignee)
-		return nil
+		return r.ofIncident(i).assign(assignee, actor)
 	})
 }
 
 // SnoozeIncident keeps an incident quiet until a time, at most 30 days away; the zero time wakes it.
 func (d *Desk) SnoozeIncident(ctx context.Context, id string, until time.Time, comment, actor string) (fleet.Incident, error) {
 	i, err := d.actOn(ctx, id, func(r *draft, i *fleet.Incident) error {
-		var v fleet.Violations
-		checkComment(&v, comment, false)
-		checkSnooze(&v, until, r.at)
-		if err := v.Err(); err != nil {
-			return err
-		}
-		var kind fleet.AlertEventKind
-		var text string
-		i.SnoozedUntil, kind, text = r.snooze(until, comment)
-		r.tellOf(i, kind, actor, "%s", text)
-		r.audit(actor, "incident.snooze", id, text)
-		return nil
+		return r.ofIncident(i).snooze(until, comment, actor)
 	})
 	d.kick()
 	return i, err

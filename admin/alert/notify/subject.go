@@ -64,21 +64,19 @@ func (s *subject) severity() fleet.Severity {
 	return s.alert.Severity
 }
 
-func (s *subject) acknowledged() bool {
+// care is what people have done about it.
+func (s *subject) care() *fleet.Care {
 	if s.incident != nil {
-		return s.incident.AcknowledgedAt != nil
+		return &s.incident.Care
 	}
-	return s.alert.AcknowledgedAt != nil
+	return &s.alert.Care
 }
+
+func (s *subject) acknowledged() bool { return s.care().AcknowledgedAt != nil }
 
 // hushed reports whether nobody is to be told at the moment.
 func (s *subject) hushed(now time.Time) bool {
-	var snoozed *time.Time
-	if s.incident != nil {
-		snoozed = s.incident.SnoozedUntil
-	} else {
-		snoozed = s.alert.SnoozedUntil
-	}
+	snoozed := s.care().SnoozedUntil
 	return s.suppressed() || snoozed != nil && now.Before(*snoozed)
 }
 

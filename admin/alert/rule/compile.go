@@ -245,7 +245,7 @@ func (c *compiler) name(n ast.Node) (*node, error) {
 	if near := nearName(name); !known && near != "" && knownGroup(group) {
 		return nil, c.wrong(n, "nothing is called %s: did you mean %s?", name, near)
 	}
-	if !known && (group == "platform" || group == "kiosk" || group == "forecast") {
+	if !known && (group == "platform" || group == "kiosk" || group == "forecast" || group == "anomaly") {
 		return nil, c.wrong(n, "nothing is called %s; the names of %s are %s", name, group, strings.Join(namesOf(group), ", "))
 	}
 	kind := KindNumber

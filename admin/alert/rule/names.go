@@ -29,14 +29,14 @@ type Word struct {
 	Words []string // what a text can be, nil: anything
 }
 
-// Names that are computed, not reported. anomaly.score is there once a model is.
+// Names that are computed, not reported.
 var derived = []Word{
 	{Name: "location.distance", Kind: KindNumber, Unit: "m", Text: "Distance from where the kiosk is assigned to stand"},
 	{Name: "location.moved", Kind: KindNumber, Text: "1 while the kiosk is not where it is assigned to stand, whatever the error of its position"},
 	{Name: "location.jumped", Kind: KindNumber, Text: "1 while it seems to have moved at once, on the same network: its position is doubtful"},
 	{Name: "clock.skew", Kind: KindNumber, Unit: "s", Text: "The kiosk's clock minus ours"},
 	{Name: "certificate.days_left", Kind: KindNumber, Unit: "d", Text: "Until the kiosk's certificate ends"},
-	{Name: "anomaly.score", Kind: KindNumber, Text: "How unusual the kiosk is, 0 to 1"},
+	{Name: "anomaly.score", Kind: KindNumber, Text: "How unusual the kiosk is, 0 to 1; missing while it is being worked on"},
 	{Name: "forecast.paper_hours", Kind: KindNumber, Unit: "h", Text: "Until paper may run out, at the earliest"},
 	{Name: "forecast.ink_hours", Kind: KindNumber, Unit: "h", Text: "Until ink may run out, at the earliest"},
 	{Name: "forecast.cash_hours", Kind: KindNumber, Unit: "h", Text: "Until the cash box may be full, at the earliest"},
@@ -87,6 +87,16 @@ func kiosk(f func(k *fleet.Kiosk) string) func(v *View) (string, bool) {
 	}
 }
 
+// computed gives a computed text.
+func computed(name string) func(v *View) (string, bool) {
+	return func(v *View) (string, bool) {
+		if d, ok := v.Derived.(DerivedTexts); ok {
+			return d.Text(name)
+		}
+		return "", false
+	}
+}
+
 var states = []string{"online", "blocked", "maintenance", "restarting", "updating"}
 
 // fields are the names that are not metrics, nor derived.
@@ -127,6 +137,8 @@ var fields = []field{
 		}},
 	{Word: Word{Name: "agent_version", Kind: KindText, Text: "The version of its agent"}, approx: "agent_version", text: live(func(l *fleet.Live) string { return l.AgentVersion })},
 	{Word: Word{Name: "boot_id", Kind: KindText, Text: "Changes with each restart"}, approx: "boot_id", text: live(func(l *fleet.Live) string { return l.BootID })},
+	{Word: Word{Name: "anomaly.sensors", Kind: KindText, Text: "What is unusual, while an anomaly is open"}, approx: "anomaly", text: computed("anomaly.sensors")},
+	{Word: Word{Name: "anomaly.text", Kind: KindText, Text: "In which way, in words"}, approx: "anomaly", text: computed("anomaly.text")},
 	{Word: Word{Name: "kiosk.serial", Kind: KindText, Text: "Its serial"}, text: kiosk(func(k *fleet.Kiosk) string { return k.Serial })},
 	{Word: Word{Name: "kiosk.site", Kind: KindText, Text: "Its site"}, text: kiosk(func(k *fleet.Kiosk) string { return k.Site })},
 	{Word: Word{Name: "kiosk.model", Kind: KindText, Text: "Its model"}, text: kiosk(func(k *fleet.Kiosk) string { return k.Model })},

@@ -23,6 +23,12 @@ type Derived interface {
 	Value(name string) (float64, bool)
 }
 
+// DerivedTexts is a Derived that has computed texts as well.
+type DerivedTexts interface {
+	Derived
+	Text(name string) (string, bool)
+}
+
 // Rates gives by how much a metric changed an hour, over the last window; false while too little is known.
 type Rates interface {
 	Rate(metric string, window time.Duration) (perHour float64, ok bool)

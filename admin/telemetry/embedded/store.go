@@ -108,6 +108,7 @@ func (c Config) options() *tsdb.Options {
 // Store is a telemetry.Store in a folder.
 type Store struct {
 	db         *tsdb.DB
+	gate       *gate
 	cache      *seriesCache
 	lock       *tsdbutil.DirLocker
 	registered *registrations
@@ -123,7 +124,7 @@ type Store struct {
 
 var _ telemetry.Fragile = (*Store)(nil)
 
-// Open opens the store in cfg.Dir, or begins a new one there, and starts its compaction. It returns
+// Open opens the store in cfg.Dir, or begins a new one there; its compaction starts with the readings. It returns
 // when the write-ahead log was replayed, which may take a minute with a day's log of many kiosks;
 // telemetry.NewLazy keeps the rest of the program from waiting for it. A log that is damaged is repaired,
 // or set aside where that is not possible; Lost then says whether something is missing.
@@ -219,11 +220,14 @@ func (s *Store) openTSDB(cfg Config) (found, err error) {
 	options := cfg.options()
 	options.SeriesLifecycleCallback = s.cache
 	met := &damage{}
+	s.gate = newGate(cfg.Dir)
 	s.db, err = tsdb.Open(cfg.Dir, slog.New(&damageHandler{cfg.Logger.Handler(), met}), s.registered.registerer(), options, nil)
 	if err != nil {
 		s.registered.undo()
+		return met.end(), err
 	}
-	return met.end(), err
+	s.db.DisableCompactions() // until the gate opens; without a reading it has had no reason to begin one
+	return met.end(), nil
 }
 
 // Lost implements telemetry.Fragile.

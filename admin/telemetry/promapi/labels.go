@@ -179,7 +179,7 @@ func (a *API) metadata(_ context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	found := map[string][]metricInfo{}
-	for _, m := range protocol.Metrics() {
+	for _, m := range protocol.StoredMetrics() {
 		name := embedded.SeriesName(m.Name)
 		if m.Kind != protocol.KindGauge || limit > 0 && len(found) == limit {
 			continue

@@ -1,3 +1,4 @@
+import type { Stretch } from '$lib/anomaly/band';
 import type { Metric } from '$lib/api/types';
 import { formatLimit } from '$lib/format/number';
 import uPlot from 'uplot';
@@ -18,6 +19,10 @@ export interface PlotOptions {
   limitTexts: { min: string; max: string };
   /** Stretches of time to tint, such as when the kiosk could not serve; asked for at each drawing. */
   shades: () => Shade[];
+  /** What is expected of the metric, shaded behind its line; asked for at each drawing. */
+  expected: () => Stretch[];
+  /** The axis of values from here to there, whatever the data. */
+  range: [number, number] | undefined;
   onzoom: (from: number, to: number) => void;
   onreset: () => void;
   /** The moment under the pointer in Unix milliseconds; undefined when it has left. */
@@ -84,7 +89,7 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
     },
     scales: {
       x: { time: true },
-      y: { range: (_plot, low, high) => valueRange(low ?? o.metric.min ?? 0, high ?? o.metric.max ?? 1, o.metric) },
+      y: { range: (plot, low, high) => o.range ?? shownRange(plot, o, low, high) },
     },
     axes: [
       timeAxis(axis, o),
@@ -104,7 +109,7 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
     ],
     bands: [{ series: [3, 2], fill: () => cssColour('--chart-band') }],
     hooks: {
-      drawClear: [(plot) => drawShades(plot, o.shades())],
+      drawClear: [(plot) => drawShades(plot, o.shades()), (plot) => drawExpected(plot, o.expected())],
       draw: [(plot) => drawLimits(plot, o)],
       setCursor: [
         (plot) => {
@@ -122,6 +127,15 @@ export function plotOptions(o: PlotOptions): uPlot.Options {
       ],
     },
   };
+}
+
+/** The data with what is expected beside them, so that both are seen. */
+function shownRange(plot: uPlot, o: PlotOptions, low: number | null, high: number | null): [number, number] {
+  const { min = -Infinity, max = Infinity } = plot.scales.x ?? {};
+  const seen = o.expected().filter(({ from, to }) => to / 1_000 > min && from / 1_000 < max);
+  const lows = [...seen.map((stretch) => stretch.low), low ?? seen[0]?.low ?? o.metric.min ?? 0];
+  const highs = [...seen.map((stretch) => stretch.high), high ?? seen[0]?.high ?? o.metric.max ?? 1];
+  return valueRange(Math.min(...lows), Math.max(...highs), o.metric);
 }
 
 /** Whether anything is drawn in the span that is shown. */
@@ -168,6 +182,31 @@ function drawShades(plot: uPlot, shades: Shade[]): void {
     ctx.fillStyle = cssColour(token);
     ctx.fillRect(x(from), bbox.top, x(to) - x(from), bbox.height);
   }
+}
+
+function drawExpected(plot: uPlot, stretches: Stretch[]): void {
+  const { ctx, bbox } = plot;
+  const x = (time: number) => Math.max(bbox.left, Math.min(bbox.left + bbox.width, plot.valToPos(time / 1_000, 'x', true)));
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.fillStyle = cssColour('--expected');
+  ctx.strokeStyle = cssColour('--expected-edge');
+  ctx.lineWidth = devicePixelRatio;
+  for (const { from, to, low, high } of stretches) {
+    const [left, right] = [x(from), x(to)];
+    if (right <= left) continue;
+    const [top, bottom] = [plot.valToPos(high, 'y', true), plot.valToPos(low, 'y', true)];
+    ctx.fillRect(left, top, right - left, bottom - top);
+    ctx.beginPath();
+    for (const y of [top, bottom]) {
+      ctx.moveTo(left, y);
+      ctx.lineTo(right, y);
+    }
+    ctx.stroke();
+  }
+  ctx.restore();
 }
 
 function drawLimits(plot: uPlot, o: PlotOptions): void {

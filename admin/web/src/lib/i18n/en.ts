@@ -2,12 +2,14 @@
 // compiler and catalogue.test.ts see to it. Texts with parts are functions.
 
 import { alertTexts } from './en.alerts';
+import { anomalyTexts } from './en.anomaly';
 
 export const en = {
   ...alertTexts,
+  ...anomalyTexts,
   product: 'Kiosk Fleet',
   nav: {
-    main: 'Main', fleet: 'Fleet', alerts: 'Alerts', availability: 'Service', visits: 'Visits', letters: 'Dead letters', jump: 'Jump to', skip: 'Skip to the content',
+    main: 'Main', fleet: 'Fleet', alerts: 'Alerts', anomalies: 'Anomalies', availability: 'Service', visits: 'Visits', letters: 'Dead letters', jump: 'Jump to', skip: 'Skip to the content',
   },
   verdict: { can_serve: 'Can serve', degraded: 'Degraded', cannot_serve: 'Cannot serve', unknown: 'Unknown' },
   tileVerdict: { can_serve: 'Can serve', degraded: 'Degraded', cannot_serve: 'Cannot serve', unknown: 'Offline · unknown' },
@@ -35,7 +37,7 @@ export const en = {
     'hardware.ram_usage': 'Memory in use', 'hardware.disk_usage': 'Disk in use', 'location.lat': 'Latitude',
     'location.lng': 'Longitude', 'location.accuracy': 'Position accuracy', 'network.latency': 'Latency',
     'network.signal_strength': 'Signal', 'custom.paper_level': 'Paper left', 'custom.ink_level': 'Ink left',
-    'custom.cash_level': 'Cash box filled', 'peripherals.printer_status': 'Printer',
+    'custom.cash_level': 'Cash box filled', 'anomaly.score': 'Anomaly score', 'peripherals.printer_status': 'Printer',
     'peripherals.cash_acceptor': 'Cash acceptor', 'peripherals.card_reader': 'Card reader',
   } as Record<string, string>,
   group: {
@@ -220,7 +222,7 @@ export const en = {
   },
   palette: {
     title: 'Jump to', placeholder: 'Kiosk, site, or a command of this page', none: 'Nothing found.', kiosks: 'Kiosks', page: 'This page',
-    fleet: 'Go to the fleet', alerts: 'Go to the alerts', myAlerts: 'Go to my alerts', rules: 'Go to the rules', newRule: 'Make a rule', silences: 'Go to the silences and maintenance windows',
+    fleet: 'Go to the fleet', alerts: 'Go to the alerts', myAlerts: 'Go to my alerts', anomalies: 'Go to the anomalies', models: 'Go to the models', rules: 'Go to the rules', newRule: 'Make a rule', silences: 'Go to the silences and maintenance windows',
     notifications: 'Go to the notifications', availability: 'Go to the availability', visits: 'Go to the visits', letters: 'Go to the dead letters', theme: (name: string) => `Theme: ${name}`, language: (name: string) => `Language: ${name}`, logout: 'Log out',
     only: (verdict: string) => `Fleet: ${verdict}`,
   },

@@ -1,13 +1,15 @@
 import type { Messages } from './catalogue';
 import { alertTexts } from './es.alerts';
+import { anomalyTexts } from './es.anomaly';
 
 // Spanish as spoken to operators in Latin America and Spain alike: usted is avoided by impersonal forms.
 
 export const es: Messages = {
   ...alertTexts,
+  ...anomalyTexts,
   product: 'Kiosk Fleet',
   nav: {
-    main: 'Principal', fleet: 'Flota', alerts: 'Alertas', availability: 'Servicio', visits: 'Visitas', letters: 'Rechazados', jump: 'Ir a', skip: 'Saltar al contenido',
+    main: 'Principal', fleet: 'Flota', alerts: 'Alertas', anomalies: 'Anomalías', availability: 'Servicio', visits: 'Visitas', letters: 'Rechazados', jump: 'Ir a', skip: 'Saltar al contenido',
   },
   verdict: { can_serve: 'Atiende', degraded: 'Degradado', cannot_serve: 'No atiende', unknown: 'Desconocido' },
   tileVerdict: { can_serve: 'Atienden', degraded: 'Degradados', cannot_serve: 'No atienden', unknown: 'Sin conexión' },
@@ -35,7 +37,7 @@ export const es: Messages = {
     'hardware.ram_usage': 'Memoria en uso', 'hardware.disk_usage': 'Disco en uso', 'location.lat': 'Latitud',
     'location.lng': 'Longitud', 'location.accuracy': 'Precisión de la posición', 'network.latency': 'Latencia',
     'network.signal_strength': 'Señal', 'custom.paper_level': 'Papel restante', 'custom.ink_level': 'Tinta restante',
-    'custom.cash_level': 'Caja de efectivo', 'peripherals.printer_status': 'Impresora',
+    'custom.cash_level': 'Caja de efectivo', 'anomaly.score': 'Puntaje de anomalía', 'peripherals.printer_status': 'Impresora',
     'peripherals.cash_acceptor': 'Billetero', 'peripherals.card_reader': 'Lector de tarjetas',
   },
   group: {
@@ -220,7 +222,7 @@ export const es: Messages = {
   },
   palette: {
     title: 'Ir a', placeholder: 'Quiosco, sitio o una acción de esta página', none: 'Nada encontrado.', kiosks: 'Quioscos', page: 'Esta página',
-    fleet: 'Ir a la flota', alerts: 'Ir a las alertas', myAlerts: 'Ir a mis alertas', rules: 'Ir a las reglas', newRule: 'Crear una regla', silences: 'Ir a los silencios y ventanas de mantenimiento',
+    fleet: 'Ir a la flota', alerts: 'Ir a las alertas', myAlerts: 'Ir a mis alertas', anomalies: 'Ir a las anomalías', models: 'Ir a los modelos', rules: 'Ir a las reglas', newRule: 'Crear una regla', silences: 'Ir a los silencios y ventanas de mantenimiento',
     notifications: 'Ir a las notificaciones', availability: 'Ir a la disponibilidad', visits: 'Ir a las visitas', letters: 'Ir a los mensajes rechazados', theme: (name) => `Tema: ${name}`, language: (name) => `Idioma: ${name}`, logout: 'Cerrar sesión',
     only: (verdict) => `Flota: ${verdict}`,
   },

@@ -1,6 +1,6 @@
 import { listKiosks } from '$lib/api/calls';
 import { ApiError } from '$lib/api/client';
-import type { Alert, Command, Incident, Kiosk, LiveReading, Reading } from '$lib/api/types';
+import type { Alert, Anomaly, Command, Incident, Kiosk, LiveReading, Reading } from '$lib/api/types';
 import { KioskBook } from './book';
 import { clock } from './clock.svelte';
 import type { ServerEvent } from './sse';
@@ -39,6 +39,7 @@ class Fleet {
   #commandListeners = new Set<Listener<Command>>();
   #alertListeners = new Set<Listener<Alert>>();
   #incidentListeners = new Set<Listener<Incident>>();
+  #anomalyListeners = new Set<Listener<Anomaly>>();
   #missedListeners = new Set<() => void>();
   #readingListeners = new Map<string, Set<Listener<Reading>>>();
 
@@ -79,6 +80,12 @@ class Fleet {
   onIncident(listener: Listener<Incident>): () => void {
     this.#incidentListeners.add(listener);
     return () => this.#incidentListeners.delete(listener);
+  }
+
+  /** Calls back for every change of an anomaly, which comes without bands, until the returned function is called. */
+  onAnomaly(listener: Listener<Anomaly>): () => void {
+    this.#anomalyListeners.add(listener);
+    return () => this.#anomalyListeners.delete(listener);
   }
 
   /** Calls back when events may have been missed, so that lists must be asked for again. */
@@ -213,6 +220,11 @@ class Fleet {
       case 'incident': {
         const incident = JSON.parse(event.data) as Incident;
         for (const listener of this.#incidentListeners) listener(incident);
+        break;
+      }
+      case 'anomaly': {
+        const anomaly = JSON.parse(event.data) as Anomaly;
+        for (const listener of this.#anomalyListeners) listener(anomaly);
         break;
       }
       case 'resync':

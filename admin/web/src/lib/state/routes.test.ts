@@ -7,6 +7,7 @@ describe('match', () => {
     ['/kiosks/a%2Fb', { name: 'kiosk', serial: 'a/b' }], ['/kiosks/%zz', { name: 'missing' }],
     ['/dead-letters', { name: 'letters' }], ['/alerts', { name: 'alerts' }], ['/alerts/a%20b', { name: 'alert', id: 'a b' }],
     ['/incidents/7', { name: 'incident', id: '7' }], ['/rules/new', { name: 'rule', rule: 'new' }], ['/new-rule', { name: 'newRule' }],
+    ['/anomalies', { name: 'anomalies' }], ['/anomalies/K-1%2F1', { name: 'anomaly', id: 'K-1/1' }], ['/models', { name: 'models' }],
     ['/constructor', { name: 'missing' }], ['/constructor/x', { name: 'missing' }], ['/alerts/a/b', { name: 'missing' }], ['/kiosks/', { name: 'missing' }], ['/nothing', { name: 'missing' }],
   ])('%s', (path, route) => {
     expect(match(path)).toEqual(route);

@@ -14,6 +14,9 @@ export type Route =
   | { name: 'notifications' }
   | { name: 'availability' }
   | { name: 'visits' }
+  | { name: 'anomalies' }
+  | { name: 'anomaly'; id: string }
+  | { name: 'models' }
   | { name: 'missing' };
 
 /** Pages whose path is one word. A rule may be called new, so the page that makes one is not below /rules. */
@@ -28,6 +31,8 @@ const PLAIN: Record<string, Route> = {
   '/notifications': { name: 'notifications' },
   '/availability': { name: 'availability' },
   '/visits': { name: 'visits' },
+  '/anomalies': { name: 'anomalies' },
+  '/models': { name: 'models' },
 };
 
 /** Pages of one thing, by the folder of their path. */
@@ -36,6 +41,7 @@ const SINGLE: Record<string, (id: string) => Route> = {
   alerts: (id) => ({ name: 'alert', id }),
   incidents: (id) => ({ name: 'incident', id }),
   rules: (rule) => ({ name: 'rule', rule }),
+  anomalies: (id) => ({ name: 'anomaly', id }),
 };
 
 export function match(path: string): Route {
@@ -57,6 +63,7 @@ export const kioskHref = (serial: string) => `/kiosks/${encodeURIComponent(seria
 
 export const alertHref = (id: string) => `/alerts/${encodeURIComponent(id)}`;
 export const incidentHref = (id: string) => `/incidents/${encodeURIComponent(id)}`;
+export const anomalyHref = (id: string) => `/anomalies/${encodeURIComponent(id)}`;
 export const ruleHref = (name: string) => `/rules/${encodeURIComponent(name)}`;
 
 /** The page that makes a rule, beginning with a copy of another one. */

@@ -1,0 +1,84 @@
+package embedded
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// gateEvery is how much time passes between two looks whether the TSDB may compact.
+const gateEvery = time.Second
+
+// gate keeps the TSDB from compacting by itself until it has begun a file of head chunks since it was opened.
+//
+// A compaction removes the files of head chunks that nothing needs any more, and when all of them go it counts
+// from 0 again. In between it holds no lock: if a late reading fills a chunk just then, and so begins the first
+// file, the chunks after it are noted under a number that no file has. They cannot be read, and nothing can be
+// compacted, until the logs are replayed at the next start; or, if the number of the new file is another than
+// was planned, the TSDB ends the program. The file that it writes to is never removed. So once there is one,
+// there is never a moment with all of them gone.
+//
+// A head that waits stays small: no series has filled a chunk, or the TSDB would have begun a file for it
+// within a minute. That is at most 120 points of a series, and 32 late ones. So the wait needs no end.
+// Source: ChunkDiskMapper.Truncate in tsdb/chunks/head_chunks.go of Prometheus 3.16.
+type gate struct {
+	dir    string
+	before map[string]time.Time // the files that were there before the TSDB was opened, with their times of change
+	opened atomic.Bool
+
+	mu   sync.Mutex // guards next
+	next time.Time  // when to look again
+}
+
+// newGate notes what is in the folder of a TSDB that is about to be opened.
+func newGate(dir string) *gate {
+	g := &gate{dir: filepath.Join(dir, "chunks_head")}
+	g.before = g.files()
+	return g
+}
+
+// pass calls open once, when the TSDB has begun a file. It is to be called now and then, and costs next to
+// nothing.
+func (g *gate) pass(now time.Time, open func()) {
+	if g.opened.Load() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Before(g.next) || g.opened.Load() {
+		return
+	}
+	g.next = now.Add(gateEvery)
+	if g.begun() {
+		open()
+		g.opened.Store(true)
+	}
+}
+
+// begun reports whether a file is there that was not, or has changed: those of an earlier run are only read,
+// but the number of one that was removed may be given again.
+func (g *gate) begun() bool {
+	for name, changed := range g.files() {
+		if was, known := g.before[name]; !known || !was.Equal(changed) {
+			return true
+		}
+	}
+	return false
+}
+
+// files returns the times of change of the files of head chunks.
+func (g *gate) files() map[string]time.Time {
+	entries, err := os.ReadDir(g.dir)
+	if err != nil {
+		return nil // not made yet; and of a folder that cannot be read nothing was begun as far as we know
+	}
+	files := make(map[string]time.Time, len(entries))
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil {
+			files[entry.Name()] = info.ModTime()
+		}
+	}
+	return files
+}

@@ -1,0 +1,40 @@
+import type { AnomalyBand } from '$lib/api/types';
+import type { Span } from '$lib/charts/window';
+import { wallOf } from '$lib/format/zone';
+
+/** What is expected during a stretch of time in Unix milliseconds. */
+export interface Stretch {
+  from: number;
+  to: number;
+  low: number;
+  high: number;
+}
+
+const HOUR = 3_600_000;
+/** Some zones are half or a quarter of an hour off the full ones. */
+const QUARTER = HOUR / 4;
+
+/** What is expected of a metric in [from, to), hour by hour of the kiosk's clock; hours of which nothing can be said are left out. */
+export function expectedIn(band: AnomalyBand[], { from, to }: Span, zone: string): Stretch[] {
+  const byHour = new Map(band.map((hour) => [hour.hour, hour]));
+  const stretches: Stretch[] = [];
+  for (let at = Math.floor(from / QUARTER) * QUARTER; at < to; at += QUARTER) {
+    const expected = byHour.get(wallOf(at, zone).hour);
+    if (!expected) continue;
+    const { low, high } = expected;
+    const [start, end] = [Math.max(at, from), Math.min(at + QUARTER, to)];
+    const previous = stretches.at(-1);
+    if (previous?.to === start && previous.low === low && previous.high === high) previous.to = end;
+    else stretches.push({ from: start, to: end, low, high });
+  }
+  return stretches;
+}
+
+/** What is expected at a moment. */
+export const expectedAt = (stretches: Stretch[], time: number): Stretch | undefined =>
+  stretches.find(({ from, to }) => from <= time && time < to);
+
+/** The part of an anomaly's story that its charts show: the day before it until now, or a few hours beyond its end. */
+export function storySpan(openedAt: number, closedAt: number | undefined, now: number): Span {
+  return { from: openedAt - 24 * HOUR, to: closedAt === undefined ? now : Math.min(now, closedAt + 3 * HOUR) };
+}
