@@ -178,17 +178,29 @@ func ratio(part, whole int) float64 {
 }
 
 const (
-	// perFault is how much time of a kiosk one injected fault gets: it must be over, and calm again, before the next.
-	perFault = 8 * time.Hour
+	// perFault is how much time of a kiosk one injected fault gets: many in a row are no surprise any more.
+	perFault = 24 * time.Hour
 	// rounds is how many times each kiosk gets faults, others each time.
-	rounds = 3
+	rounds = 6
 )
 
-// inject makes the trials of one kiosk in which nothing is known to be wrong.
-func inject(clean synth.Kiosk, zone *time.Location, each func(Trial) error) error {
-	n := int(clean.Times[len(clean.Times)-1].Sub(clean.Times[0]) / perFault)
+// lead is how long before its first fault a kiosk is watched: what it knows by then is partly the model's and partly its own.
+const lead = 2 * 24 * time.Hour
+
+// inject makes the trials of one kiosk in which nothing is known to be wrong, with faults from a time on.
+func inject(clean synth.Kiosk, from time.Time, zone *time.Location, each func(Trial) error) error {
+	last := clean.Times[len(clean.Times)-1]
+	n := max(1, int(last.Sub(from)/perFault))
+	before, _ := slices.BinarySearchFunc(clean.Times, from, time.Time.Compare)
+	whole := clean
+	if before > 0 { // a window without a fault keeps the others away
+		whole.Windows = append([]score.Window{{From: clean.Times[0], To: clean.Times[before-1]}}, clean.Windows...)
+	}
 	for round := range uint64(rounds) {
-		t := Trial{Faulty: synth.InjectKiosk(clean, hashed.Of(hashed.Text(clean.Serial), round), max(n, 1)), Zone: zone}
+		t := Trial{Faulty: synth.InjectKiosk(whole, hashed.Of(hashed.Text(clean.Serial), round), n), Zone: zone}
+		if before > 0 {
+			t.Faulty.Windows = t.Faulty.Windows[1:]
+		}
 		if round == 0 {
 			t.Clean = clean
 		}
@@ -199,20 +211,33 @@ func inject(clean synth.Kiosk, zone *time.Location, each func(Trial) error) erro
 	return nil
 }
 
+// EvaluateSource measures models on kiosks of a source, a sample of a large fleet, with injected faults.
+//
+// Errors: those of Evaluate and of the source.
+func EvaluateSource(ctx context.Context, src Source, o Options, models ...*model.File) ([]Evaluation, error) {
+	all, err := src.Kiosks(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list kiosks: %w", err)
+	}
+	o.optional()
+	t := &Trained{judged: sample(all, maxJudged), cut: o.From.Add(min(lead, o.To.Sub(o.From)/2))}
+	return Evaluate(ctx, &o.Watch, t.injected(src, &o), models...)
+}
+
 // injected makes trials of the readings of a source from the cut on.
 func (t *Trained) injected(src Source, o *Options) func(ctx context.Context, each func(Trial) error) error {
 	return func(ctx context.Context, each func(Trial) error) error {
 		for i, k := range t.judged {
 			o.Progress("measuring", trainShare+(1-trainShare)*float64(i)/float64(len(t.judged)))
 			begin := time.Now()
-			clean, err := read(ctx, src, k, t.cut, o.To, o.Step)
+			clean, err := read(ctx, src, k, later(o.From, t.cut.Add(-lead)), o.To, o.Step)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", k.Serial, err)
 			}
 			if len(clean.Times) < fewest {
 				continue
 			}
-			if err := inject(clean, zoneOf(&k), each); err != nil {
+			if err := inject(clean, t.cut, zoneOf(&k), each); err != nil {
 				return err
 			}
 			if err := o.Rest(ctx, time.Since(begin)); err != nil {
@@ -221,6 +246,13 @@ func (t *Trained) injected(src Source, o *Options) func(ctx context.Context, eac
 		}
 		return nil
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // read holds the readings of one kiosk in memory. Metrics that most readings lack are left out; where another one is
@@ -285,7 +317,7 @@ func Labelled(dir string) (func(ctx context.Context, each func(Trial) error) err
 			if known {
 				err = each(Trial{Faulty: k, Zone: time.UTC})
 			} else {
-				err = inject(k, time.UTC, each)
+				err = inject(k, k.Times[0], time.UTC, each)
 			}
 			if err != nil {
 				return err

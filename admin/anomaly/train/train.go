@@ -53,7 +53,8 @@ const (
 	minForPrior = 3 // kiosks of a model or site, before they have a prior of their own
 )
 
-func (o *Options) defaults() error {
+// optional gives fields that are zero their defaults.
+func (o *Options) optional() {
 	if o.Kiosks <= 0 {
 		o.Kiosks = defaultKiosks
 	}
@@ -66,6 +67,10 @@ func (o *Options) defaults() error {
 	if o.Progress == nil {
 		o.Progress = func(string, float64) {}
 	}
+}
+
+func (o *Options) defaults() error {
+	o.optional()
 	if o.To.Sub(o.From) < shortest {
 		return fleet.Invalid("days", "a training needs at least 2 days, not %s", o.To.Sub(o.From))
 	}
