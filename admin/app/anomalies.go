@@ -26,7 +26,7 @@ func (a *App) openAnomalies(ctx context.Context, metrics prometheus.Registerer) 
 		return err
 	}
 	detect := watch.Default()
-	detect.Budget = a.cfg.Anomaly.Budget
+	detect.Budget, detect.Detect.Trees = a.cfg.Anomaly.Budget, a.cfg.Anomaly.Trees
 	if a.anomalies, err = anomaly.New(ctx, anomaly.Config{
 		Kiosks: a.registry, Keeper: a.store, Words: a.store, Scores: journalScores{a}, States: states, ModelOf: a.modelOf,
 		Resting: func(serial string, at time.Time) bool { return a.alerts.desk.InMaintenance(serial, at) },
