@@ -62,7 +62,7 @@ func TestGapsAreNoAnomaly(t *testing.T) {
 		serving bool
 		restart bool
 	}{
-		{"a restart", 90 * time.Second, true, true},
+		{"a restart", 2 * time.Minute, true, true},
 		{"an outage", 15 * time.Minute, true, false},
 		{"maintenance", 2 * time.Hour, false, true},
 		{"a night without power", 11 * time.Hour, true, true},
