@@ -80,6 +80,11 @@ func encodeStates(b []byte, states []fleet.AnomalyState) []byte {
 		b = binary.AppendUvarint(b, uint64(len(s.Data)))
 		b = append(b, s.Data...)
 	}
+	return checked(b)
+}
+
+// checked appends the checksum.
+func checked(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 

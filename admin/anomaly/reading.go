@@ -60,7 +60,7 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	if e.orphan == orphanSoon {
 		e.orphan = ms + orphaned.Milliseconds()
 	}
-	if rests(r.Status) || w.cfg.Resting != nil && w.cfg.Resting(r.Serial, r.Time) {
+	if Rests(r.Status) || w.cfg.Resting != nil && w.cfg.Resting(r.Serial, r.Time) {
 		e.scored = false
 		w.counts.resting.Add(1)
 		return
@@ -85,9 +85,9 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	w.counts.stepTime.Add(int64(time.Since(began)))
 }
 
-// rests reports whether a kiosk that says this of itself does not serve customers: what it reports then is not what is
+// Rests reports whether a kiosk that says this of itself does not serve customers: what it reports then is not what is
 // usual, and nobody needs to be told that it is not.
-func rests(s protocol.State) bool {
+func Rests(s protocol.State) bool {
 	switch s {
 	case protocol.StateBlocked, protocol.StateMaintenance, protocol.StateRestarting, protocol.StateUpdating:
 		return true
@@ -95,15 +95,21 @@ func rests(s protocol.State) bool {
 	return false
 }
 
-// of returns the values that detectors look at, sorted by metric: all but the position, which wanders by itself and has
-// rules of its own, and of many the first by name.
+// Watched reports whether detectors look at a metric: at all but the position, which wanders by itself and has rules of
+// its own, and the levels of supplies: that people fill them up when they please is no anomaly, and forecasts say when
+// they run out.
+func Watched(metric string) bool {
+	return !strings.HasPrefix(metric, "location.") && !protocol.IsSupply(metric)
+}
+
+// of returns the values that detectors look at, sorted by metric; of many the first by name.
 func (g *gauges) of(values []fleet.Value) []fleet.Value {
 	n := 0
 	for i := range values {
 		if n == len(g) {
 			break
 		}
-		if v := &values[i]; !strings.HasPrefix(v.Metric, "location.") {
+		if v := &values[i]; Watched(v.Metric) {
 			g[n] = *v
 			n++
 		}
@@ -118,7 +124,7 @@ func (w *Watch) renew(s *shard, e *entry, k *fleet.Kiosk) {
 		w.close(e.open, w.cfg.Now().UTC())
 	}
 	prior := w.prior(k)
-	e.id, e.kiosk, e.source, e.newest, e.since, e.scored, e.open, e.orphan = k.ID, watch.New(&w.cfg.Detect, prior), fleet.Source{}, 0, 0, false, nil, 0
+	e.id, e.kiosk, e.source, e.newest, e.since, e.peers, e.scored, e.open, e.orphan = k.ID, watch.New(&w.cfg.Detect, prior), fleet.Source{}, 0, 0, 0, false, nil, 0
 }
 
 // follow opens, continues and ends the kiosk's anomaly. The entry's lock is held.

@@ -26,6 +26,12 @@ func (w *Watch) Run(ctx context.Context) error {
 		w.keepStates(ctx)
 	}()
 	defer func() { <-kept }()
+	compared := make(chan struct{})
+	go func() {
+		defer close(compared)
+		w.comparePeers(ctx)
+	}()
+	defer func() { <-compared }()
 	flush, scores, prune := time.NewTicker(flushEvery), time.NewTicker(scoresEvery), time.NewTicker(pruneEvery)
 	defer flush.Stop()
 	defer scores.Stop()

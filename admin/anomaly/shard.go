@@ -34,6 +34,7 @@ type entry struct {
 	source fleet.Source // of the newest reading that was looked at
 	newest int64        // its time, Unix milliseconds
 	since  int64        // time of the first reading
+	peers  int64        // begin of the latest hour in which the kiosk was compared with its siblings, Unix milliseconds
 	score  float64
 	scored bool // score is that of the newest reading
 	open   *fleet.Anomaly

@@ -59,6 +59,7 @@ func (e *entry) appendState(b []byte) ([]byte, error) {
 	b = binary.AppendVarint(b, e.id)
 	b = binary.AppendVarint(b, e.newest)
 	b = binary.AppendVarint(b, e.since)
+	b = binary.AppendVarint(b, e.peers)
 	score := e.score
 	if !e.scored {
 		score = math.NaN()
@@ -82,7 +83,7 @@ func (w *Watch) restore(st *fleet.AnomalyState, prior *watch.Prior) (*entry, err
 		return nil, errState
 	}
 	b = b[1:]
-	var numbers [3]int64
+	var numbers [4]int64
 	for i := range numbers {
 		v, n := binary.Varint(b)
 		if n <= 0 {
@@ -100,7 +101,7 @@ func (w *Watch) restore(st *fleet.AnomalyState, prior *watch.Prior) (*entry, err
 		return nil, errState
 	}
 	known, b := string(b[n:n+int(size)]), b[n+int(size):]
-	e := &entry{id: numbers[0], newest: numbers[1], since: numbers[2], known: known, source: st.Source}
+	e := &entry{id: numbers[0], newest: numbers[1], since: numbers[2], peers: numbers[3], known: known, source: st.Source}
 	if !math.IsNaN(score) {
 		e.score, e.scored = score, true
 	}

@@ -9,6 +9,7 @@ import (
 
 	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/anomaly"
+	"kioskfleet/admin/anomaly/model"
 	"kioskfleet/admin/anomaly/watch"
 	"kioskfleet/admin/derived"
 	"kioskfleet/admin/fleet"
@@ -25,7 +26,7 @@ func (a *App) openAnomalies(ctx context.Context, metrics prometheus.Registerer) 
 		return err
 	}
 	detect := watch.Default()
-	detect.Budget = a.cfg.Anomaly.Budget
+	detect.Budget, detect.Detect.Trees = a.cfg.Anomaly.Budget, a.cfg.Anomaly.Trees
 	if a.anomalies, err = anomaly.New(ctx, anomaly.Config{
 		Kiosks: a.registry, Keeper: a.store, Words: a.store, Scores: journalScores{a}, States: states, ModelOf: a.modelOf,
 		Resting: func(serial string, at time.Time) bool { return a.alerts.desk.InMaintenance(serial, at) },
@@ -34,7 +35,19 @@ func (a *App) openAnomalies(ctx context.Context, metrics prometheus.Registerer) 
 		return err
 	}
 	registerAnomalies(metrics, a.anomalies)
+	a.models = OpenModels(a.cfg)
 	return nil
+}
+
+// modelsEvery is how soon a model is at work that another process has promoted.
+const modelsEvery = 2 * time.Second
+
+// followModels puts each model to work that is promoted, by whichever process, until ctx ends.
+func (a *App) followModels(ctx context.Context) {
+	a.models.Follow(ctx, modelsEvery, a.log, func(f *model.File) {
+		a.anomalies.UseModel(anomaly.Model{Version: f.Version, Prior: f.PriorFor})
+		a.log.Info("model at work", "model", f.Version)
+	})
 }
 
 // modelOf returns the model of a kiosk: that of its registration, or what it says of itself.

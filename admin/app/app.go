@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kioskfleet/admin/anomaly"
+	"kioskfleet/admin/anomaly/model"
+	"kioskfleet/admin/anomaly/train"
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/auth"
 	"kioskfleet/admin/availability"
@@ -48,8 +50,10 @@ type App struct {
 	tracker  *presence.Tracker
 	outflow  *presence.Outflow
 	alerts   alerts
-	// anomalies looks for what no rule was made for.
+	// anomalies looks for what no rule was made for, models is what it may know of new kiosks.
 	anomalies *anomaly.Watch
+	models    *model.Registry
+	trainer   *train.Runner
 	// availability is how long kiosks could serve.
 	availability *availability.Book
 	ladder       *command.Ladder
@@ -134,6 +138,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 	if err := a.openAnomalies(ctx, metrics); err != nil {
 		return nil, err
 	}
+	a.tellAnomalies()
 	if err := a.openAlerts(ctx, publisher, metrics); err != nil {
 		return nil, err
 	}
@@ -175,6 +180,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 		return nil, err
 	}
 	a.registry.Observe(a.followRegistry)
+	a.trainer = a.newTrainer(a.rollups, a.models)
 	metrics.MustRegister(newFleetCollector(a))
 
 	enrolment := &enrolment{registry: a.registry, brokers: a.brokers}
@@ -188,6 +194,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 		Series: newQuestions(a.rollups, now), Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Behind: a.behind, Classify: classify,
 		Alerts: a.alerts.desk, Rules: ruleBook{a.alerts.rules}, Notifications: a.alerts.notifier, Availability: a.availability,
 		Forecasts: a.alerts.derived.Forecasts(), Backtest: past{newBacktest(a.registry, a.tracker, a.store, a.rollups, a.ingest, now)},
+		Anomalies: a.store, AnomalyCare: a.anomalies, Models: models{a.models, a.store.Audit}, Trainer: trainer{a.trainer},
 		PromQL:  newPromQL(cfg, &readable, a.registry, metrics, log),
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})
@@ -318,6 +325,8 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.outflow.Run(work) })
 	group.Go(func() error { return a.availability.Run(work) })
 	group.Go(func() error { return a.anomalies.Run(work) })
+	group.Go(func() error { a.followModels(ctx); return nil })
+	group.Go(func() error { return a.trainer.Run(ctx) })
 	group.Go(func() error { return a.alerts.engine.Run(work) })
 	group.Go(func() error { return a.alerts.desk.Run(work) })
 	group.Go(func() error { return a.alerts.notifier.Run(ctx) })

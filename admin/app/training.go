@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/anomaly/model"
 	"kioskfleet/admin/anomaly/train"
 	"kioskfleet/admin/anomaly/watch"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/admin/store"
 	"kioskfleet/admin/telemetry"
+	"kioskfleet/internal/protocol"
 )
 
 // history lets a training read the time-series store.
@@ -64,7 +65,7 @@ func (h history) metrics(ctx context.Context, serial string, from, to time.Time)
 	const times = 4
 	var own []string
 	for _, name := range names {
-		if strings.HasPrefix(name, "location.") || name == fleet.AnomalyMetric {
+		if !anomaly.Watched(name) || protocol.IsComputed(name) {
 			continue
 		}
 		for i := range times {

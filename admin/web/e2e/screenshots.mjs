@@ -40,10 +40,18 @@ try {
       await page.goto(`${baseURL}/dead-letters`);
       await page.waitForSelector('[data-intake-line]');
       await shoot('dead-letters');
-      for (const name of ['alerts', 'rules', 'rules/cpu_temp_high', 'silences', 'notifications', 'availability', 'visits']) {
+      for (const name of ['alerts', 'rules', 'rules/cpu_temp_high', 'silences', 'notifications', 'availability', 'visits', 'anomalies', 'models']) {
         await page.goto(`${baseURL}/${name}`);
         await page.waitForSelector('h1');
         await shoot(name.replace('/', '-'));
+      }
+      await page.goto(`${baseURL}/anomalies`);
+      await page.waitForSelector('[data-anomalies]');
+      const anomaly = page.locator('[data-anomaly] a').first();
+      if (await anomaly.count()) {
+        await anomaly.click();
+        await page.waitForSelector('.u-over');
+        await shoot('anomaly', { fullPage: true });
       }
       await context.close();
     }
