@@ -29,9 +29,18 @@ func (k *Kiosk) Reading(i int, into []fleet.Value) []fleet.Value {
 	return into
 }
 
-// Track returns scores of the whole kiosk, one for each reading, with its windows.
+// Track returns scores of the whole kiosk, one for each reading, with its windows, to be looked at from Learnt on.
 func (k *Kiosk) Track(scores []float64) score.Track {
-	return score.Track{Name: k.Serial, Times: k.Times, Scores: scores, Windows: k.Windows}
+	return score.Track{Name: k.Serial, Times: k.Times, Scores: scores, Windows: k.Windows, From: k.Learnt()}
+}
+
+// Learnt is when a detector has seen enough of the kiosk to be judged: after a third of its time, at most five days.
+// No fault is injected before. Zero without readings.
+func (k *Kiosk) Learnt() time.Time {
+	if len(k.Times) == 0 {
+		return time.Time{}
+	}
+	return k.Times[0].Add(min(k.Times[len(k.Times)-1].Sub(k.Times[0])/3, 5*24*time.Hour))
 }
 
 // Options say what fleet is made.
