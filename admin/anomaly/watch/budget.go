@@ -59,7 +59,7 @@ func (b *budget) limit() float32 { return max(b.level+b.shift, 1) }
 
 const (
 	// Each anomaly raises the limit by firing times the scale of the tail.
-	firing    = 0.7
+	firing    = 1.0
 	lowShift  = -1.5
 	highShift = 5
 )

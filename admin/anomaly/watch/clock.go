@@ -6,12 +6,13 @@ const (
 	slow    = 120.0      // its heat sink does
 	wander  = 3 * 3600.0 // slower movements are a metric's own affair
 	lasting = 8 * 60.0   // over which a small difference is added up
-	// A gap is longer than so many intervals; after it, metrics that follow others need settle seconds to do so again.
+	// A gap is longer than so many intervals and seconds. After it everything starts anew, and there is nothing to compare
+	// for restart seconds; a metric that was away by itself needs settle seconds, if that was not for a pause.
 	gapIntervals = 4
+	outage       = 20.0
+	restart      = 20 * 60.0
 	settle       = 8 * 60.0
-	// After a pause of that length everything starts anew, and there is nothing to compare for restart seconds.
-	pause   = 30 * 60.0
-	restart = 20 * 60.0
+	pause        = 30 * 60.0
 	// One reading in every learnEvery seconds is learnt as to how metrics go together.
 	learnEvery = 20.0
 )

@@ -230,6 +230,7 @@ func (s *sensor) code(c *coder) {
 	c.long(&s.last)
 	c.long(&s.since)
 	c.long(&s.ready)
+	c.byte(&s.awake)
 	c.floats(&s.v, &s.mean, &s.soon, &s.later, &s.leap, &s.steps, &s.grain)
 	for m := range s.move {
 		c.floats(&s.move[m])
@@ -247,7 +248,7 @@ func (r *relation) code(c *coder) {
 		c.floats(&r.by[i])
 	}
 	c.word(&r.sensors)
-	c.floats(&r.n, &r.allowance, &r.size, &r.own, &r.drift, &r.noise, &r.drifts, &r.swing)
+	c.floats(&r.left, &r.n, &r.allowance, &r.size, &r.own, &r.drift, &r.noise, &r.drifts, &r.swing)
 	c.other(&r.point)
 	c.other(&r.lasts)
 }

@@ -5,9 +5,9 @@ import "math"
 const (
 	high    = 0.99           // the score that opens an anomaly
 	low     = 0.9            // below which it fades
-	fading  = 10 * 60 * 1000 // milliseconds of a low score that end it
+	fading  = 30 * 60 * 1000 // milliseconds of a low score that end it
 	worse   = 1.5            // times the surprise at the last firing, which fires again
-	holdOff = 30 * 60 * 1000 // milliseconds at least between two firings
+	holdOff = 60 * 60 * 1000 // milliseconds at least between two firings
 	// Without anything known of the fleet, nothing is unusual in the first hours: a day has to be seen.
 	learning  = 24
 	warmScore = 0.5

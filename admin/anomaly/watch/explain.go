@@ -117,11 +117,8 @@ func (k *Kiosk) explain(parts []kept) []fleet.AnomalySensor {
 
 // text says in words what is unusual.
 func text(a *fleet.AnomalySensor, among int) string {
-	m, known := protocol.LookupMetric(a.Metric)
-	name := m.Text
-	if !known {
-		name = a.Metric
-	}
+	m, _ := protocol.LookupMetric(a.Metric)
+	name := called(a.Metric)
 	digits := decimals(a)
 	value := number(a.Value, digits) + unit(m.Unit)
 	band := ""
@@ -157,15 +154,22 @@ func sentence(is, band, when, usual string) string {
 func partnersText(metrics []string) string {
 	words := make([]string, 0, len(metrics))
 	for _, name := range metrics {
-		if m, ok := protocol.LookupMetric(name); ok {
-			name = lower(m.Text)
-		}
-		words = append(words, name)
+		words = append(words, lower(called(name)))
 	}
 	if n := len(words); n > 1 {
 		return strings.Join(words[:n-1], ", ") + " and " + words[n-1]
 	}
 	return strings.Join(words, "")
+}
+
+// called returns what a metric is called in a sentence; unknown ones have only their name.
+func called(metric string) string {
+	m, known := protocol.LookupMetric(metric)
+	if !known {
+		return metric
+	}
+	text, _, _ := strings.Cut(m.Text, ",")
+	return text
 }
 
 // lower begins a text with a small letter, unless it begins with an abbreviation.

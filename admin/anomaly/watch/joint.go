@@ -164,7 +164,7 @@ func (j *joint) choose(sensors []sensor, t int, last int64) {
 		rel.sensors |= 1 << (best / moves)
 		rest -= gain
 	}
-	if rest > (1-explain)*total {
+	if rel.left = rest; rest > (1-explain)*total {
 		rel.count, rel.sensors = 0, 0
 		return
 	}

@@ -15,7 +15,7 @@ const (
 	weekHours = 7 * 24
 	tailShare = 0.1 // of hours, above which the tail begins
 	// What is assumed before there is a history has the weight of so many hours.
-	assumedHours = 24
+	assumedHours = 48
 	// What is known of the fleet has that of at most so many.
 	fleetHours = 72
 )

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"kioskfleet/admin/fleet"
 )
 
 const (
@@ -139,7 +141,7 @@ func (p *peer) judge(distance float32) {
 	p.sway += gain * (abs(step) - p.sway)
 }
 
-var peersKind = kindNumber("peers")
+var peersKind = kindNumber(fleet.AnomalyPeers)
 
 // part returns the evidence that still holds.
 func (p *peer) part(now int64) part {

@@ -58,6 +58,7 @@ type Joint struct {
 // Rest is what other metrics usually leave unexplained of one.
 type Rest struct {
 	Weight float32   // kiosks
+	Left   float32   // variance of the rest, mean
 	Size   float32   // mean of the rest
 	Own    float32   // mean of the movement
 	Drift  float32   // mean of the smoothed rest
@@ -158,6 +159,7 @@ func (r *Rest) add(o *relation) {
 	}
 	r.Weight++
 	g := 1 / r.Weight
+	r.Left += g * (o.left - r.Left)
 	r.Size += g * (o.size - r.Size)
 	r.Own += g * (o.own - r.Own)
 	r.Drift += g * (o.drifts - r.Drift)
@@ -194,15 +196,30 @@ func (j *Joint) give(k *Kiosk) {
 		if j.Weights[row(a)+a] > 0 {
 			s.steps = credit
 		}
-		if r := &j.Rests[a]; r.Weight > 0 {
-			s.rel.n, s.rel.size, s.rel.own, s.rel.drifts, s.rel.swing = tailCredit, r.Size, r.Own, r.Drift, r.Swing
-			s.rel.point.Expect(r.Point, tailCredit)
-			s.rel.lasts.Expect(r.Lasts, tailCredit)
+	}
+	for i, a := range at {
+		s := &k.sensors[i]
+		k.joint.choose(k.sensors, i, k.clock.last)
+		if a >= 0 && s.rel.n == 0 {
+			j.Rests[a].give(&s.rel)
 		}
 	}
-	for i := range k.sensors {
-		k.joint.choose(k.sensors, i, k.clock.last)
+}
+
+// give tells a new relation what is usual. Where the kiosks disagree, as trays of other sizes make them, what they have in
+// common leaves more than each by itself, and so much more is usual until the kiosk knows better.
+func (r *Rest) give(o *relation) {
+	if r.Weight == 0 {
+		return
 	}
+	more := float32(1)
+	if r.Left > 0 && o.left > r.Left {
+		more = float32(math.Sqrt(float64(o.left / r.Left)))
+	}
+	o.n, o.own = tailCredit, r.Own
+	o.size, o.drifts, o.swing = more*r.Size, more*r.Drift, more*r.Swing
+	o.point.Expect(r.Point, tailCredit)
+	o.lasts.Expect(r.Lasts, tailCredit)
 }
 
 // copyPair copies the moments of two metrics, at a and b here, to the kiosk's sensors i and l.

@@ -1,12 +1,16 @@
 package watch
 
-import "kioskfleet/admin/anomaly/detect"
+import (
+	"kioskfleet/admin/anomaly/detect"
+	"kioskfleet/admin/fleet"
+)
 
 // relation is what other metrics say about one: its movement is expected to be a sum of theirs.
 type relation struct {
 	count     uint8
 	from      [partners]uint8 // movements of other sensors: sensor × moves + move
 	by        [partners]float32
+	left      float32 // variance that they leave
 	sensors   uint32  // the sensors among them, a bit each
 	allowance float32 // strange readings that may be learnt
 	n         float32 // readings learnt
@@ -97,7 +101,7 @@ const (
 	holds   = 0.7  // of the movement may remain unexplained, in a relation
 )
 
-var relationKind = kindNumber("relation")
+var relationKind, changeKind = kindNumber(fleet.AnomalyRelation), kindNumber(fleet.AnomalyChange)
 
 // lastingSize returns how large the smoothed rest is for this relation.
 func (r *relation) lastingSize(grain float32) float32 {

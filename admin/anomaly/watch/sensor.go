@@ -51,6 +51,7 @@ type sensor struct {
 	soon    float32        // over half a minute
 	later   float32        // over two minutes
 	move    [moves]float32 // against the mean
+	awake   uint8          // readings since a gap, up to awakening
 	leap    float32        // largest step between two values, fading over days
 	steps   float32        // learnt as to how it goes together with others
 	grain   float32        // smallest step between two values, about half of it
@@ -62,14 +63,20 @@ type sensor struct {
 	top     part // the larger of all
 }
 
-// A step of more than leaps times the largest of the last days, and levels times the usual size of a movement, is a new
-// begin for all, as when a tray is refilled: what was before does not go together with what comes.
+// A step of more than leaps times the largest of the last day, and levels times the usual size of a movement, is a new
+// begin for all, as when a tray is refilled or a machine restarts: what was before does not go together with what comes.
+// A step counts as the largest if it is at most leapGrowth times as large, so that what comes often is soon ordinary, and
+// what comes every few days never.
 const (
-	leaps    = 10
-	levels   = 6
-	leapTime = 3 * 24 * 3600.0 // seconds
-	catchUp  = 3 * 3600 * 1000 // milliseconds
+	leaps      = 3
+	levels     = 8
+	leapGrowth = 2
+	leapTime   = 24 * 3600.0     // seconds
+	catchUp    = 3 * 3600 * 1000 // milliseconds
 )
+
+// awakening is how many readings after a gap say nothing about change.
+const awakening = 5
 
 // limit bounds values, so that their squares stay finite in a float32.
 const limit = 1e15
@@ -137,18 +144,29 @@ func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
 	s.v = v
 	dt := float64(c.last-s.last) / 1000
 	usual := float64(c.interval)
+	leapt = s.leap > 0 && step > leaps*s.leap && step*step > levels*levels*variance
 	switch {
 	case dt > max(pause, 2*gapIntervals*usual):
 		// Its mean is not that of the others before some hours have passed, unless they were away as well.
 		if s.begin(c); dt > c.dt+1 {
 			s.ready += catchUp
 		}
-	case dt > max(gapIntervals*usual, 20):
-		s.ready = max(s.ready, c.last+int64(1000*max(settle, 4*usual)))
+		leapt, s.awake = false, 0
+	case dt > max(gapIntervals*usual, outage):
+		// A machine that was away may have restarted.
+		if leapt, s.awake = false, 0; dt > c.dt+1 {
+			s.ready = max(s.ready, c.last+int64(1000*max(settle, 4*usual)))
+		} else {
+			s.begin(c)
+		}
 	default:
-		leapt = s.leap > 0 && step > leaps*s.leap && step*step > levels*levels*variance
-		s.leap -= s.leap * float32(dt/leapTime)
-		s.leap = max(s.leap, min(step, leaps*s.leap), min(step, 1e-3*abs(v)))
+		s.leap -= s.leap * float32(min(dt/leapTime, 1))
+		s.leap = max(s.leap, min(step, leapGrowth*s.leap), min(step, 1e-3*abs(v)))
+	}
+	if s.awake++; s.awake < awakening && s.alone.kind == changeKind {
+		s.alone.evidence = 0
+	} else {
+		s.awake = min(s.awake, awakening)
 	}
 	s.last = c.last
 	if age := float64(c.last-s.since) / 1000; age > 0 {

@@ -23,12 +23,17 @@ var madrid = func() *time.Location {
 	return zone
 }()
 
-// simulated returns kiosk n of a fleet of one seed, with faults.
-func simulated(seed uint64, n int, faults ...fault.Fault) *device.Simulated {
-	sim := device.Simulation{
+// simulation returns kiosk n of a fleet of one seed.
+func simulation(seed uint64, n int) device.Simulation {
+	return device.Simulation{
 		Seed: seed, Serial: fmt.Sprintf("SIM-KIOSK-%03d", n), Site: "Madrid Atocha",
 		Position: device.Position{Lat: 40.4, Lng: -3.7}, Timezone: madrid,
 	}
+}
+
+// simulated returns kiosk n of a fleet of one seed, with faults.
+func simulated(seed uint64, n int, faults ...fault.Fault) *device.Simulated {
+	sim := simulation(seed, n)
 	sim.Faults = fault.NewPlan(seed, sim.Serial, sim.Site, faults, nil)
 	return device.NewSimulated(sim)
 }
