@@ -225,11 +225,9 @@ func (m *machine) pass(seconds float64) {
 	m.chip += (m.load - m.chip) * (1 - math.Exp(-seconds/15))
 	m.sink += (m.load - m.sink) * (1 - math.Exp(-seconds/90))
 	m.grown += m.growth * seconds / 86400
-	if math.Abs(hour(m.now)-4) < 0.01 {
-		m.leaked = 0 // restarted every night
-		if m.now.Day() == 1 {
-			m.grown = 0 // and tidied up every month
-		}
+	m.leaked -= m.leaked * seconds / (12 * 3600) // caches make room
+	if hour(m.now) < 0.01 && m.now.Day() == 1 {
+		m.grown = 0 // tidied up every month
 	}
 	if m.brownLeft -= seconds; m.brownLeft < 0 && m.site.Float64() < seconds/86400 {
 		m.brownLeft, m.brownHeight = m.site.between(180, 840), m.site.between(0.5, 1)
@@ -238,7 +236,7 @@ func (m *machine) pass(seconds float64) {
 
 // use is what a customer uses up; staff fill up at once what is low in the opening hours.
 func (m *machine) use() {
-	m.leaked += m.leak * (1 - m.leaked/36)
+	m.leaked += m.leak
 	m.supplies[paperLevel] -= m.perUse[paperLevel] * m.r.between(0.5, 1.5)
 	m.supplies[inkLevel] -= m.perUse[inkLevel] * m.r.between(0.5, 1.5)
 	m.supplies[cashLevel] += m.perUse[cashLevel] * m.r.between(0, 2)
