@@ -44,6 +44,9 @@ type Config struct {
 	sum     float64 // share of the sum in the combination, beside the largest
 	perDay  float64 // how much sampling more often than every five minutes asks for more evidence
 
+	young       float64 // evidence more that is asked of the first value of all
+	youngPoints float64 // points after which no more is asked
+
 	// Hold-off.
 	escalate   float64 // times what is held that evidence has to be to count in full
 	held       float64 // share of it that counts otherwise
@@ -78,7 +81,7 @@ func Default() Config {
 		weights: [detectors]float64{
 			byLevel: 0.72, bySlow: 0.75, byQuick: 0.55, byCourse: 1, byRange: 1.2, byStill: 0.8, byGone: 1, byTrees: 0.2,
 		},
-		sum: 0.4, perDay: 0.12,
+		sum: 0.4, perDay: 0.12, young: 1, youngPoints: 2000,
 		escalate: 1.2, held: 0.04, holdHours: 4.5, holdPoints: 60, holdShare: 0.14,
 	}
 }

@@ -229,7 +229,7 @@ func (m *Metric) combine(s *sample) {
 		}
 	}
 	warm := min(1, s.moment.n/c.warm)
-	s.Surprise = max((1-c.sum)*most+c.sum*sum-c.perDay*log10(s.moment.perHour/12), 0) * warm
+	s.Surprise = max((1-c.sum)*most+c.sum*sum-c.perDay*log10(s.moment.perHour/12)-c.young*max(0, 1-s.moment.n/c.youngPoints), 0) * warm
 
 	fade := 1 - 1/max(c.holdHours*s.moment.perHour, c.holdPoints, c.holdShare*s.moment.n)
 	s.held = [holds]float32{m.held[holdAll] * float32(fade), m.held[holdStill] * float32(fade)}
