@@ -59,9 +59,9 @@ func (b *budget) limit() float32 { return max(b.level+b.shift, 1) }
 
 const (
 	// Each anomaly raises the limit by firing times the scale of the tail.
-	firing    = 1.0
+	firing    = 0.5
 	lowShift  = -1.5
-	highShift = 5
+	highShift = 4
 )
 
 // correct moves the limit for hours in which so many anomalies opened.

@@ -60,18 +60,61 @@ func judged(next func(int) float64, budget float64, weeks int) int {
 }
 
 func TestAnomaliesAreAsManyAsTheBudgetAllows(t *testing.T) {
-	const weeks, kiosks = 26, 8
+	const weeks, kiosks = 26, 4
 	for _, noise := range noises {
 		for _, budget := range []float64{0.5, 2} {
+			// What has a channel for itself has its share of the budget.
 			got := 0
 			for n := range kiosks {
-				got += judged(noise.next(rand.New(rand.NewPCG(uint64(n), 7))), 2*budget, weeks)
+				got += judged(noise.next(rand.New(rand.NewPCG(uint64(n), 7))), channels*budget, weeks)
 			}
 			want := budget * (weeks - 2) * kiosks
 			t.Logf("%s: %d anomalies, the budget allows %.0f", noise.name, got, want)
-			if float64(got) > 1.6*want || float64(got) < want/4 {
+			if float64(got) > 1.7*want || float64(got) < want/4 {
 				t.Errorf("%s: %d anomalies, the budget allows %.0f", noise.name, got, want)
 			}
 		}
+	}
+}
+
+func TestFeedbackMovesTheLimitOfOneMetric(t *testing.T) {
+	cfg := Default()
+	for _, tt := range []struct {
+		name   string
+		factor float64
+		less   bool
+	}{{"noise", 1.0 / 16, true}, {"useful", 4, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := New(&cfg, nil)
+			k.sensors = []sensor{{name: "a.b", present: true, alone: part{evidence: 3}}}
+			k.joint.insert(0, 1)
+			plain := k.judge(k.combine(nil)).Score
+			tuned := k.judge(k.combine(func(string) float64 { return tt.factor })).Score
+			other := k.judge(k.combine(func(metric string) float64 {
+				if metric == "a.b" {
+					return 1
+				}
+				return tt.factor
+			})).Score
+			if tuned < plain != tt.less || tuned == plain || other != plain {
+				t.Errorf("score %.3f, tuned %.3f, with another metric tuned %.3f", plain, tuned, other)
+			}
+		})
+	}
+}
+
+func TestTheScoreSaysHowOftenThatIs(t *testing.T) {
+	var b budget
+	b.fit(alone, 0.25)
+	if got := b.score(float64(b.level)); math.Abs(got-0.99) > 1e-4 {
+		t.Errorf("the score at the budget is %.4f, want 0.99", got)
+	}
+	last := -1.0
+	for x := 0.0; x < 12; x += 0.01 {
+		got := b.score(x)
+		if got < last || got < 0 || got > 1 {
+			t.Fatalf("the score of %.2f is %.4f, that before %.4f", x, got, last)
+		}
+		last = got
 	}
 }

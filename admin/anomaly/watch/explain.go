@@ -183,7 +183,7 @@ func lower(text string) string {
 
 // unit returns a unit as it follows a number.
 func unit(u string) string {
-	if u == "" || u == "%" || u == "°" {
+	if u == "" || u == "°" {
 		return u
 	}
 	return " " + u
@@ -208,6 +208,9 @@ func decimals(a *fleet.AnomalySensor) int {
 
 // number writes x without zeros at its end.
 func number(x float64, digits int) string {
+	if math.Abs(x) >= 1e7 {
+		return strconv.FormatFloat(x, 'g', 3, 64)
+	}
 	text := strconv.FormatFloat(x, 'f', digits, 64)
 	if strings.Contains(text, ".") {
 		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
