@@ -25,7 +25,7 @@ func watched(w *watch.Kiosk, k *synth.Kiosk) []float64 {
 func TestFaultsOfKiosks(t *testing.T) {
 	cfg := watch.Default()
 	var prior watch.Prior
-	made := synth.Options{Kiosks: 4, Days: 10, Step: time.Minute, Seed: 901}
+	made := synth.Options{Kiosks: 3, Days: 8, Step: time.Minute, Seed: 901}
 	for k := range made.Fleet() {
 		w := watch.New(&cfg, nil)
 		watched(w, &k)
@@ -33,7 +33,7 @@ func TestFaultsOfKiosks(t *testing.T) {
 	}
 	others := []synth.Kind{synth.Spike, synth.LevelShift, synth.Drift, synth.Stuck, synth.Dropout, synth.NoiseBurst, synth.Oscillation}
 	var tracks []score.Track
-	made = synth.Options{Kiosks: 14, Days: 12, Step: time.Minute, Seed: freshSeeds}
+	made = synth.Options{Kiosks: 14, Days: 10, Step: time.Minute, Seed: freshSeeds}
 	for k := range made.Fleet() {
 		k = synth.InjectKiosk(k, freshSeeds, 2, synth.CorrelationBreak)
 		k = synth.InjectKiosk(k, freshSeeds+1, 2, others...)
