@@ -34,8 +34,9 @@ const (
 	apartWays    = 10.0 // of what one of them does in all the time,
 	apartSpreads = 1.5  // and of what the sensor does within a day
 
-	badDays  = 2 // days with it that are no accident
-	siblings = 5 // kiosks of which a median says something
+	badDays      = 2 // days with it that are no accident
+	siblings     = 5 // kiosks of which a median says something
+	manySiblings = 6 // kiosks of which one that leaves the others can be told from those that differ anyway
 )
 
 // Shares of the kiosks that may be left out of a training, which then goes on without them. In a large fleet some
@@ -137,7 +138,7 @@ func (e *examination) metric(name string) {
 		if tr == nil {
 			continue
 		}
-		s := subject{trace: tr, group: groups.of(&t.kiosk), known: moves(name)}
+		s := subject{trace: tr, group: groups.of(&t.kiosk, siblings), many: groups.of(&t.kiosk, manySiblings), known: moves(name)}
 		s.worked, s.close = textureOf(e.current, &t.kiosk, name)
 		for kind := range faultKinds {
 			if text, bad := s.has(kind); bad {
@@ -224,6 +225,7 @@ func describe(metric, what string, faults []fault, of int) string {
 type subject struct {
 	trace  *trace
 	group  *group         // siblings with itself; nil: too few
+	many   *group         // a group of more of them
 	worked *model.Texture // how it moved for the model at work; nil: it does not know
 	close  bool           // which saw it at the same site
 	known  bool           // it moves all the time in any kiosk

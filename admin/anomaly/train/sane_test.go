@@ -45,6 +45,7 @@ const (
 
 func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 	some := []int{1, 4, 7}
+	healthy := known(t, made(12, 14, 2))
 	for _, tt := range []struct {
 		name   string
 		change func(*memory)
@@ -82,7 +83,7 @@ func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 				tt.change(m)
 				var current *model.File
 				if with == "with a model" {
-					current = known(t, made(12, 14, 2))
+					current = healthy
 				}
 				checks, out := examine(traced(t, m), current)
 				for _, c := range checks {

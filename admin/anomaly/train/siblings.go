@@ -47,10 +47,10 @@ func keysOf(k *fleet.Kiosk) []string {
 	return slices.Compact([]string{model.Key(k.Model, k.Site), model.Key(k.Model, ""), model.Key("", "")})
 }
 
-// of returns the closest group of a kiosk; nil when none is large enough.
-func (g groups) of(k *fleet.Kiosk) *group {
+// of returns the closest group of a kiosk with at least n kiosks; nil when none is large enough.
+func (g groups) of(k *fleet.Kiosk, n int) *group {
 	for _, key := range keysOf(k) {
-		if found := g[key]; found != nil {
+		if found := g[key]; found != nil && found.texture.Kiosks >= n {
 			return found
 		}
 	}
@@ -195,19 +195,20 @@ func (s *subject) noisy() (string, bool) {
 }
 
 // apart looks for a kiosk whose distance to its siblings changes, for days, far more than theirs to each other. A
-// distance that stays, such as of a kiosk in the sun, is none.
+// distance that stays, such as of a kiosk in the sun, is none. What mostly stands still, such as a level that somebody
+// fills up, is left to customers.
 func (s *subject) apart() (string, bool) {
-	if s.group == nil || math.IsNaN(s.group.way) {
+	if s.many == nil || math.IsNaN(s.many.way) || s.many.texture.Moving < movesMostly {
 		return "", false
 	}
-	distance := s.group.apart(s.trace)
+	distance := s.many.apart(s.trace)
 	if len(distance) < 2*badDays {
 		return "", false
 	}
 	moved := wayOf(distance)
-	spread := max(median(s.trace.of((*daily).spread, nil)), s.group.texture.Spread)
-	if moved > apartTimes*s.group.step && moved > apartWays*s.group.way && moved > apartSpreads*spread {
-		return fmt.Sprintf("by %.3g, %.2g is usual", moved, s.group.way), true
+	spread := max(median(s.trace.of((*daily).spread, nil)), s.many.texture.Spread)
+	if moved > apartTimes*s.many.step && moved > apartWays*s.many.way && moved > apartSpreads*spread {
+		return fmt.Sprintf("by %.3g, %.2g is usual", moved, s.many.way), true
 	}
 	return "", false
 }
