@@ -29,7 +29,7 @@ func commands(load daemon.Loader[Config]) []*cobra.Command {
 		}
 		return &history.Spawner{
 			Kiosks: func(n int) ([]roster.Kiosk, error) {
-				cfg.Count = n
+				cfg.Count, cfg.Scenario = n, "" // a history asks its scenario itself who takes part
 				if err := cfg.Validate(); err != nil {
 					return nil, err
 				}

@@ -95,6 +95,22 @@ func TestTheCommandLineNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A scenario may have fewer kiosks than a history has by default.
+func TestAHistoryHasTheKiosksOfItsScenario(t *testing.T) {
+	story := filepath.Join(t.TempDir(), "story.yaml")
+	if err := os.WriteFile(story, []byte("name: three\nfleets: [{name: hall, kiosks: 3}]\nphases: [{name: all, for: 24h}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := program().Command()
+	cmd.SetArgs([]string{"history", "--scenario", story, "--interval", "1h", "--out", filepath.Join(t.TempDir(), "history")})
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	if err := cmd.ExecuteContext(t.Context()); err != nil || !strings.Contains(out.String(), "72 readings of 3 kiosks") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
 func TestTheIntervalOfTheCommandLineWins(t *testing.T) {
 	c := Defaults()
 	c.KiosksFile = "../configs/kiosks.json"

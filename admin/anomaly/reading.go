@@ -96,8 +96,11 @@ func Rests(s protocol.State) bool {
 }
 
 // Watched reports whether detectors look at a metric: at all but the position, which wanders by itself and has rules of
-// its own.
-func Watched(metric string) bool { return !strings.HasPrefix(metric, "location.") }
+// its own, and the levels of supplies: that people fill them up when they please is no anomaly, and forecasts say when
+// they run out.
+func Watched(metric string) bool {
+	return !strings.HasPrefix(metric, "location.") && !protocol.IsSupply(metric)
+}
 
 // of returns the values that detectors look at, sorted by metric; of many the first by name.
 func (g *gauges) of(values []fleet.Value) []fleet.Value {

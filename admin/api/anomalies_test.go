@@ -188,7 +188,7 @@ func TestAModelShowsEverythingAboutIt(t *testing.T) {
 		t.Errorf("model = %v\nwant    %v", got, want)
 	}
 	plain := decode[map[string]any](t, s.do("GET", "/models/built-in", "", as("viewer")), 200)
-	if plain["figures"] != nil || plain["trained_from"] != nil || plain["checks"] == nil || plain["changed_at"] != nil {
+	if plain["figures"] != nil || plain["trained_from"] != nil || plain["created_at"] != nil || plain["checks"] == nil || plain["changed_at"] != nil {
 		t.Errorf("the built-in one: %v", plain)
 	}
 }

@@ -37,7 +37,7 @@ func someAnomalies() unusual {
 			TrainedFrom: start.Add(-time.Hour), TrainedTo: start, Kiosks: 40, Readings: 1000, Reason: "no check failed", ChangedAt: start,
 			Figures: &fleet.ModelFigures{Series: 4, Days: 8, Faults: 10, Recall: 0.7, Precision: math.NaN(), ByKind: map[string]fleet.ModelKindFigures{"stuck": {Faults: 2, Recall: 1}, "drift": {Recall: math.NaN()}}},
 			Checks:  []fleet.ModelCheck{{Name: "recall", Passed: true, Text: "0.70 is not below 0.66"}},
-		}, {Version: "built-in", CreatedAt: start, Origin: fleet.ModelBuiltIn, State: fleet.ModelRetired}},
+		}, {Version: "built-in", Origin: fleet.ModelBuiltIn, State: fleet.ModelRetired}},
 		now: fleet.AnomalyNow{
 			Serial: "K-1", At: start, Score: 0.3, Since: start.Add(-time.Hour), Detector: "m20260301-120000-1a2b3c4d", Sensors: []fleet.AnomalySensor{sensor},
 			Bands: []fleet.AnomalyMetricBand{{Metric: "custom.ink_level"}, {Metric: "hardware.cpu_temp", Band: sensor.Band}},

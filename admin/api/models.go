@@ -58,7 +58,7 @@ func (s *Server) getTraining(c echo.Context) error {
 
 type modelView struct {
 	Version     string            `json:"version"`
-	CreatedAt   time.Time         `json:"created_at"`
+	CreatedAt   *time.Time        `json:"created_at,omitempty"`
 	Origin      fleet.ModelOrigin `json:"origin"`
 	State       fleet.ModelState  `json:"state"`
 	SHA256      string            `json:"sha256"`
@@ -100,7 +100,7 @@ type kindFiguresView struct {
 
 func viewModel(m fleet.Model) modelView {
 	v := modelView{
-		Version: m.Version, CreatedAt: m.CreatedAt, Origin: m.Origin, State: m.State, SHA256: m.SHA256, Bytes: m.Bytes,
+		Version: m.Version, CreatedAt: known(m.CreatedAt), Origin: m.Origin, State: m.State, SHA256: m.SHA256, Bytes: m.Bytes,
 		TrainedFrom: known(m.TrainedFrom), TrainedTo: known(m.TrainedTo), Kiosks: m.Kiosks, Readings: m.Readings,
 		Figures: viewFigures(m.Figures), Against: viewFigures(m.Against), Checks: make([]checkView, len(m.Checks)),
 		Reason: m.Reason, ChangedAt: known(m.ChangedAt), ChangedBy: m.ChangedBy,

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"kioskfleet/admin/anomaly/model"
+	"kioskfleet/admin/anomaly/train"
+	"kioskfleet/admin/api"
 	"kioskfleet/admin/fleet"
 )
 
@@ -50,3 +52,12 @@ func (m models) changed(ctx context.Context, err error, actor, action, version s
 	}
 	return nil
 }
+
+// trainer lets the API train models.
+type trainer struct{ runner *train.Runner }
+
+func (t trainer) Train(ctx context.Context, actor string) (bool, error) {
+	return t.runner.Train(ctx, actor)
+}
+
+func (t trainer) Training() api.Training { return api.Training(t.runner.Training()) }

@@ -20,6 +20,7 @@ import (
 
 	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/anomaly/model"
+	"kioskfleet/admin/anomaly/train"
 	"kioskfleet/admin/api"
 	"kioskfleet/admin/auth"
 	"kioskfleet/admin/availability"
@@ -52,6 +53,7 @@ type App struct {
 	// anomalies looks for what no rule was made for, models is what it may know of new kiosks.
 	anomalies *anomaly.Watch
 	models    *model.Registry
+	trainer   *train.Runner
 	// availability is how long kiosks could serve.
 	availability *availability.Book
 	ladder       *command.Ladder
@@ -178,6 +180,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 		return nil, err
 	}
 	a.registry.Observe(a.followRegistry)
+	a.trainer = a.newTrainer(a.rollups, a.models)
 	metrics.MustRegister(newFleetCollector(a))
 
 	enrolment := &enrolment{registry: a.registry, brokers: a.brokers}
@@ -191,7 +194,7 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (_ *App, err error)
 		Series: newQuestions(a.rollups, now), Letters: a.store, Settling: a.settling(now), Intake: a.ingest, Auth: users, Hub: a.hub, Web: web.Handler(), Ready: a.ready, Behind: a.behind, Classify: classify,
 		Alerts: a.alerts.desk, Rules: ruleBook{a.alerts.rules}, Notifications: a.alerts.notifier, Availability: a.availability,
 		Forecasts: a.alerts.derived.Forecasts(), Backtest: past{newBacktest(a.registry, a.tracker, a.store, a.rollups, a.ingest, now)},
-		Anomalies: a.store, AnomalyCare: a.anomalies, Models: models{a.models, a.store.Audit},
+		Anomalies: a.store, AnomalyCare: a.anomalies, Models: models{a.models, a.store.Audit}, Trainer: trainer{a.trainer},
 		PromQL:  newPromQL(cfg, &readable, a.registry, metrics, log),
 		Metrics: metrics, Secure: cfg.HTTP.TLS != TLSOff, Now: now, Log: log,
 	})
@@ -323,6 +326,7 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.availability.Run(work) })
 	group.Go(func() error { return a.anomalies.Run(work) })
 	group.Go(func() error { a.followModels(ctx); return nil })
+	group.Go(func() error { return a.trainer.Run(ctx) })
 	group.Go(func() error { return a.alerts.engine.Run(work) })
 	group.Go(func() error { return a.alerts.desk.Run(work) })
 	group.Go(func() error { return a.alerts.notifier.Run(ctx) })

@@ -69,7 +69,7 @@ func (t *tool) models() *cobra.Command {
 		},
 	}
 	return group("model", "Train, judge and choose what anomaly detection knows of the fleet",
-		list, show, t.promoteModel(), t.rollBackModel(), export, t.importModel(), t.evaluateModel())
+		t.synthModel(), t.trainModel(), t.evaluateModel(), list, show, t.promoteModel(), t.rollBackModel(), export, t.importModel())
 }
 
 func (t *tool) promoteModel() *cobra.Command {
@@ -77,7 +77,7 @@ func (t *tool) promoteModel() *cobra.Command {
 	c := &cobra.Command{
 		Use: "promote VERSION", Short: "Put a model to work; " + model.BuiltIn + " is the one without anything learnt", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.changeModel(cmd, "promote model", func(ctx context.Context, r *model.Registry, actor string) (fleet.Model, error) {
+			return t.changeModel(cmd, "model.promote", func(ctx context.Context, r *model.Registry, actor string) (fleet.Model, error) {
 				if force {
 					return r.PromoteFor(ctx, args[0], "", "promoted by hand, whatever the gate said", actor)
 				}
@@ -93,7 +93,7 @@ func (t *tool) rollBackModel() *cobra.Command {
 	return &cobra.Command{
 		Use: "rollback", Short: "Put the model that was at work before back to work", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.changeModel(cmd, "roll back model", func(ctx context.Context, r *model.Registry, actor string) (fleet.Model, error) {
+			return t.changeModel(cmd, "model.rollback", func(ctx context.Context, r *model.Registry, actor string) (fleet.Model, error) {
 				return r.Rollback(ctx, actor)
 			}, "%s is at work again\n")
 		},
@@ -104,7 +104,7 @@ func (t *tool) importModel() *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE", Short: "Keep a model of another machine as a candidate", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.changeModel(cmd, "import model", func(ctx context.Context, r *model.Registry, actor string) (fleet.Model, error) {
+			return t.changeModel(cmd, "model.import", func(ctx context.Context, r *model.Registry, actor string) (fleet.Model, error) {
 				return r.Import(ctx, args[0], actor)
 			}, "imported %s; admin model promote puts it to work\n")
 		},

@@ -39,19 +39,35 @@ func Open(ctx context.Context, file string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	unlock, err := lock(ctx, file)
+	if err != nil {
+		return nil, fmt.Errorf("open the database %s: %w", file, err)
+	}
+	s, err := openLocked(ctx, file)
+	if err := errors.Join(err, unlock()); err != nil {
+		if s != nil {
+			_ = s.Close()
+		}
+		return nil, fmt.Errorf("open the database %s: %w", file, err)
+	}
+	return s, nil
+}
+
+// openLocked is Open for whoever has the lock.
+func openLocked(ctx context.Context, file string) (*Store, error) {
 	s := &Store{}
 	var err error
 	if s.write, err = sql.Open("sqlite", dsn(file, "&_txlock=immediate")); err != nil {
-		return nil, fmt.Errorf("open the database %s: %w", file, err)
+		return nil, err
 	}
 	s.write.SetMaxOpenConns(1)
 	if err := s.migrate(ctx); err != nil {
 		_ = s.write.Close()
-		return nil, fmt.Errorf("open the database %s: %w", file, err)
+		return nil, err
 	}
 	if s.read, err = sql.Open("sqlite", dsn(file, "&_pragma=query_only(1)")); err != nil {
 		_ = s.write.Close()
-		return nil, fmt.Errorf("open the database %s: %w", file, err)
+		return nil, err
 	}
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)

@@ -166,6 +166,40 @@ func TestSeveralOpenANewFileAtOnce(t *testing.T) {
 	}
 }
 
+// Whoever opens the file waits for another process that does, for as long as the caller wants.
+func TestOpenWaitsForItsTurn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "k.db")
+	unlock, err := lock(t.Context(), file)
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	failed, opened := make(chan error, 1), make(chan *Store, 1)
+	go func() {
+		s, err := Open(ctx, file)
+		if err == nil {
+			err = errors.Join(errors.New("it did not wait"), s.Close())
+		}
+		failed <- err
+	}()
+	go func() {
+		s, err := Open(t.Context(), file)
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- s
+	}()
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), file) {
+		t.Errorf("error = %v, want one of the canceled context that names the file", err)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is there before its turn: %v", err)
+	}
+	must(t, unlock())
+	if s := <-opened; s != nil {
+		must(t, s.Close())
+	}
+}
+
 func TestTwoStoresWorkOnOneFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "k.db")
 	stores := []*Store{openAt(t, file), openAt(t, file)}

@@ -78,7 +78,9 @@ func TestTheBrowserShowsAnomaliesAndTakesWhatPeopleSayOfThem(t *testing.T) {
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	var one struct{ Feedback struct{ Verdict, Comment, By string } }
+	var one struct {
+		Feedback struct{ Verdict, Comment, By string }
+	}
 	p.call(t, "GET", "/anomalies/"+serial+".1", nil, http.StatusOK, &one)
 	if one.Feedback.Verdict != "noise" || one.Feedback.Comment != "The fan was dead." || one.Feedback.By != "admin" {
 		t.Errorf("what was said is %+v", one.Feedback)

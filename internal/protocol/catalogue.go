@@ -22,6 +22,11 @@ type Metric struct {
 	Text string // what it measures
 }
 
+// IsSupply reports whether a metric is the level of something that people fill up or empty.
+func IsSupply(name string) bool {
+	return name == "custom.paper_level" || name == "custom.ink_level" || name == "custom.cash_level"
+}
+
 // metrics are the fields of the original design note with its ranges of normal operation.
 var metrics = []Metric{
 	{"environmental.temperature", "°C", 18, 30, KindGauge, "Room temperature"},

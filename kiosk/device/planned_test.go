@@ -60,6 +60,9 @@ func TestPlannedFaults(t *testing.T) {
 		{"fan failure", fault.FanFailure, nil, []int{cpuTemp}, func(w *twins) bool {
 			return w.deviation(cpuTemp) > 3
 		}},
+		{"fan that slows down", fault.FanFailure, map[string]string{"over": "4h"}, []int{cpuTemp}, func(w *twins) bool {
+			return within(w.differs(cpuTemp, faultFrom.Add(5*time.Minute)), -1, 1) && w.deviation(cpuTemp) > 1
+		}},
 		{"stuck sensor", fault.StuckSensor, map[string]string{"metric": "environmental.temperature"}, []int{temperature}, func(w *twins) bool {
 			held := w.with.values[temperature][since(faultFrom)]
 			return held == w.without.values[temperature][since(faultFrom)] && held == w.with.values[temperature][since(mid)] &&

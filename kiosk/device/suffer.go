@@ -40,7 +40,7 @@ func (s *Simulated) change(r *readings, f *planned, t instant) {
 		r[cpuTemp] += f.Params.Number("by") * swing(f.begin, f.end, overheatTau, t)
 		return
 	case fault.FanFailure:
-		x := swing(f.begin, f.end, fanTau, t)
+		x := swing(f.begin, f.end, fanTau, t) * grown(f, t)
 		r[cpuTemp] = (1-x)*r[cpuTemp] + x*s.fanless(r[temperature], f, t)
 		return
 	}
@@ -68,6 +68,15 @@ func (s *Simulated) change(r *readings, f *planned, t instant) {
 	case fault.SiteOutage, fault.Flapping:
 		r[signal] -= weakSignal
 	}
+}
+
+// grown returns how far a fault has come that grows over a time, 0 to 1.
+func grown(f *planned, t instant) float64 {
+	over := instant(f.Params.Duration("over"))
+	if since := min(t, f.end) - f.begin; since < over {
+		return float64(since) / float64(over)
+	}
+	return 1
 }
 
 // fanless returns the CPU's temperature without a fan: what it is on average at this hour and more, with

@@ -153,6 +153,7 @@ var specs = []Spec{
 	}, "the case gets hot: the CPU temperature leaves its normal range"},
 	{FanFailure, LayerDevice, 3 * time.Hour, []Param{
 		{Name: "by", Type: TypeNumber, Unit: "K", Default: 6.0, Min: 0, Max: 20, Text: "how much warmer the CPU is on average"},
+		{Name: "over", Type: TypeDuration, Default: Duration(0), Min: 0, Max: 30 * 86400, Text: "how long the fan takes to stop"},
 	}, "the fan stands still: the CPU temperature no longer follows the load, and crosses no threshold"},
 	{PaperJam, LayerDevice, 12 * time.Minute, nil, "paper is stuck in the printer"},
 	{OutOfPaper, LayerDevice, 25 * time.Minute, nil, "the printer has no paper"},

@@ -28,6 +28,16 @@ import (
 // handClock is the machine's clock, put forward by hand: so a fault begins when the test is ready for it.
 type handClock struct{ ahead atomic.Int64 }
 
+// newHandClock returns a clock at the noon of the next Sunday. On every other day staff may come in the middle of
+// a test, and their weekly service frees the memory and mends what is broken.
+func newHandClock() *handClock {
+	c := &handClock{}
+	now := c.Now().UTC()
+	noon := time.Date(now.Year(), now.Month(), now.Day()+7-int(now.Weekday()), 12, 0, 0, 0, time.UTC)
+	c.ahead.Store(int64(noon.Sub(now)))
+	return c
+}
+
 func (c *handClock) Now() time.Time                  { return time.Now().Round(0).Add(time.Duration(c.ahead.Load())) }
 func (c *handClock) Until(t time.Time) time.Duration { return max(0, t.Sub(c.Now())) }
 func (*handClock) CaughtUp() time.Time               { return time.Time{} }
@@ -95,7 +105,7 @@ func at(kind fault.Kind, from, to time.Duration, params ...any) fault.Fault {
 // newKiosk returns a life that has not begun, with faults at times from now on.
 func newKiosk(t *testing.T, b *mqttbroker.Broker, faults ...fault.Fault) *kiosk {
 	t.Helper()
-	k := &kiosk{t: t, b: b, serial: fmt.Sprintf("K-%03d", serials.Add(1)), clock: &handClock{}}
+	k := &kiosk{t: t, b: b, serial: fmt.Sprintf("K-%03d", serials.Add(1)), clock: newHandClock()}
 	k.began = k.clock.Now()
 	for i := range faults {
 		f := &faults[i]

@@ -165,7 +165,7 @@ func newMachine(r, site source, model string, step time.Duration) *machine {
 		siteLatency: site.wander(steps(4*time.Minute, step)), siteAir: site.wander(steps(40*time.Minute, step)),
 		warmth: 14.5, heating: 0.38,
 		customers: r.between(90, 170), ram: r.between(30, 44), leak: r.between(0.02, 0.05),
-		disk: r.between(36, 58), growth: r.between(0.2, 1.2),
+		disk: r.between(36, 58), growth: r.between(0.1, 0.6),
 	}
 	if model == "K200" {
 		m.warmth, m.heating = 19, 0.3
@@ -216,8 +216,11 @@ func (m *machine) pass(seconds float64) {
 	m.chip += (m.load - m.chip) * (1 - math.Exp(-seconds/15))
 	m.sink += (m.load - m.sink) * (1 - math.Exp(-seconds/90))
 	m.grown += m.growth * seconds / 86400
-	if m.now.Weekday() == time.Sunday && math.Abs(hour(m.now)-4) < 0.01 {
-		m.leaked, m.grown = 0, 0 // restarted and tidied up
+	if math.Abs(hour(m.now)-4) < 0.01 {
+		m.leaked = 0 // restarted every night
+		if m.now.Day() == 1 {
+			m.grown = 0 // and tidied up every month
+		}
 	}
 	if m.brownLeft -= seconds; m.brownLeft < 0 && m.site.Float64() < seconds/86400 {
 		m.brownLeft, m.brownHeight = m.site.between(180, 840), m.site.between(0.5, 1)

@@ -18,7 +18,8 @@ import (
 // Trial is a kiosk with known faults.
 type Trial struct {
 	Faulty synth.Kiosk
-	// Clean is the same kiosk without the injected faults; without any reading where the faults are real ones.
+	// Clean is the same kiosk without injected faults, in one trial of each kiosk; without any reading in the others
+	// and where the faults are real ones.
 	Clean synth.Kiosk
 	Zone  *time.Location // of the kiosk
 }
@@ -27,29 +28,26 @@ type Trial struct {
 type Evaluation struct {
 	fleet.ModelFigures
 	Found  []bool // of each fault, in the order of the trials: the same fault of two evaluations stands at the same place
-	False  int    // alarms on clean background
+	False  int    // anomalies on clean background
 	Alarms int    // on faulty background that were of a fault or of none, each fault counted once
 }
 
-// grace is how long after a fault's end an alarm is still of it: the way back is a change as well.
-const grace = time.Hour
+// leastRate is the lowest rate of false alarms, per kiosk and day, at which recall and precision are measured.
+const leastRate = 0.1
 
 // Evaluate measures models on trials: each kiosk begins anew with the prior of the model, as a new kiosk would. All
 // models see the same; the evaluations come in their order.
 //
-// An alarm is an anomaly that opens or escalates. It is of a fault if it is inside its window or within an hour after
-// it; of several in one anomaly outside of faults one counts.
+// False alarms are the anomalies that open on clean background, or outside of faults where there is no other, with the
+// budget of the configuration. Recall, precision and delay are those of package score, for all models at the same rate
+// of false alarms, since more alarms find more: that of the model with the fewest, but at least leastRate.
 //
 // Errors: those of the trials; ErrTooLittle if there was none.
 func Evaluate(ctx context.Context, cfg *watch.Config, trials func(ctx context.Context, each func(Trial) error) error, models ...*model.File) ([]Evaluation, error) {
-	sums := make([]tally, len(models))
-	for i := range sums {
-		sums[i].byKind = map[string]*[2]int{}
-	}
+	runs := make([]runs, len(models))
 	err := trials(ctx, func(t Trial) error {
 		for i, m := range models {
-			prior := m.PriorFor(t.Faulty.Model, t.Faulty.Site)
-			if err := sums[i].add(ctx, cfg, prior, t); err != nil {
+			if err := runs[i].add(ctx, cfg, m.PriorFor(t.Faulty.Model, t.Faulty.Site), t); err != nil {
 				return err
 			}
 		}
@@ -58,139 +56,115 @@ func Evaluate(ctx context.Context, cfg *watch.Config, trials func(ctx context.Co
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Evaluation, len(models))
-	for i := range sums {
-		if sums[i].series == 0 {
+	rate := math.Inf(1)
+	for i := range runs {
+		if len(runs[i].faulty) == 0 {
 			return nil, fmt.Errorf("%w: no kiosk to measure a model on", ErrTooLittle)
 		}
-		out[i] = sums[i].evaluation()
+		background, opened := runs[i].background()
+		rate = min(rate, float64(opened)/days(background))
+	}
+	out := make([]Evaluation, len(models))
+	for i := range runs {
+		out[i] = runs[i].evaluation(max(rate, leastRate))
 	}
 	return out, nil
 }
 
-// tally adds up trials.
-type tally struct {
-	series       int
-	days         float64
-	found        []bool
-	delays       []float64
-	falseInFault int // alarms on faulty background that were of no fault
-	falseClean   int
-	byKind       map[string]*[2]int // found and all
+// runs are what one model made of the trials.
+type runs struct {
+	faulty, clean []score.Track
+	opened        int // anomalies on faulty background, outside of faults
+	openedClean   int // and on clean one
 }
 
-func (s *tally) add(ctx context.Context, cfg *watch.Config, prior *watch.Prior, t Trial) error {
-	s.series++
-	first, last := t.Faulty.Times[0], t.Faulty.Times[len(t.Faulty.Times)-1]
-	alarms, err := alarmsOf(ctx, cfg, prior, &t.Faulty, t.Zone)
+func (r *runs) add(ctx context.Context, cfg *watch.Config, prior *watch.Prior, t Trial) error {
+	faulty, opened, err := watched(ctx, cfg, prior, &t.Faulty, t.Zone)
 	if err != nil {
 		return err
 	}
-	delays := make([]float64, len(t.Faulty.Windows))
-	for n := range delays {
-		delays[n] = math.NaN()
+	r.faulty = append(r.faulty, faulty)
+	r.opened += opened
+	if len(t.Clean.Times) == 0 {
+		return nil
 	}
-	wrong := 0
-	for _, a := range alarms {
-		n := faultAt(t.Faulty.Windows, t.Faulty.Times[a.row])
-		switch {
-		case n < 0 && !a.escalation:
-			wrong++
-		case n >= 0 && math.IsNaN(delays[n]):
-			begin, _ := slices.BinarySearchFunc(t.Faulty.Times, t.Faulty.Windows[n].From, time.Time.Compare)
-			delays[n] = float64(a.row - begin)
-		}
-	}
-	s.falseInFault += wrong
-	if len(t.Clean.Times) > 0 {
-		alarms, err := alarmsOf(ctx, cfg, prior, &t.Clean, t.Zone)
-		if err != nil {
-			return err
-		}
-		wrong = 0
-		for _, a := range alarms {
-			if !a.escalation {
-				wrong++
-			}
-		}
-	}
-	s.falseClean += wrong
-	s.days += last.Sub(first).Hours() / 24
-	for n, w := range t.Faulty.Windows {
-		if w.From.After(last) || w.To.Before(first) {
-			continue
-		}
-		kind := s.byKind[w.Kind]
-		if kind == nil {
-			kind = new([2]int)
-			s.byKind[w.Kind] = kind
-		}
-		kind[1]++
-		found := !math.IsNaN(delays[n])
-		s.found = append(s.found, found)
-		if found {
-			kind[0]++
-			s.delays = append(s.delays, delays[n])
-		}
-	}
-	return nil
+	clean, opened, err := watched(ctx, cfg, prior, &t.Clean, t.Zone)
+	r.clean = append(r.clean, clean)
+	r.openedClean += opened
+	return err
 }
 
-// alarm is a row at which an anomaly opened or escalated.
-type alarm struct {
-	row        int
-	escalation bool
-}
-
-// alarmsOf lets a new kiosk see readings and returns its alarms.
-func alarmsOf(ctx context.Context, cfg *watch.Config, prior *watch.Prior, k *synth.Kiosk, zone *time.Location) ([]alarm, error) {
-	var out []alarm
+// watched lets a new kiosk see readings. It returns the scores and how many anomalies opened outside of faults.
+func watched(ctx context.Context, cfg *watch.Config, prior *watch.Prior, k *synth.Kiosk, zone *time.Location) (t score.Track, opened int, err error) {
 	state := watch.New(cfg, prior)
+	scores := make([]float64, len(k.Times))
 	var values []fleet.Value
 	open := false
 	for i, at := range k.Times {
 		if i%restAfter == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return t, 0, ctx.Err()
 		}
 		values = k.Reading(i, values)
 		found := state.Step(at.In(zone), values, nil)
-		if found.Fired {
-			out = append(out, alarm{i, open})
+		scores[i] = found.Score
+		if found.Fired && !open {
 			open = true
+			if !inFault(k.Windows, at) && !inFault(k.Windows, at.Add(-score.Default().Grace)) {
+				opened++
+			}
 		}
 		if found.Ended {
 			open = false
 		}
 	}
-	return out, nil
+	return k.Track(scores), opened, nil
 }
 
-// faultAt returns the last window that a time is of, or -1.
-func faultAt(windows []score.Window, at time.Time) int {
-	for n := len(windows) - 1; n >= 0; n-- {
-		if w := windows[n]; !at.Before(w.From) && !at.After(w.To.Add(grace)) {
-			return n
-		}
+// background returns the tracks without injected faults, or the others where there are none, and how many anomalies
+// opened there outside of faults.
+func (r *runs) background() (tracks []score.Track, opened int) {
+	if len(r.clean) == 0 {
+		return r.faulty, r.opened
 	}
-	return -1
+	return r.clean, r.openedClean
 }
 
-func (s *tally) evaluation() Evaluation {
+// days returns how long tracks are together.
+func days(tracks []score.Track) (sum float64) {
+	for _, t := range tracks {
+		sum += t.Times[len(t.Times)-1].Sub(t.Times[0]).Hours() / 24
+	}
+	return sum
+}
+
+func (r *runs) evaluation(rate float64) Evaluation {
+	alarms := score.Default()
+	background, opened := r.background()
+	result := alarms.Evaluate(r.faulty, alarms.ThresholdFor(background, rate))
+	e := Evaluation{False: opened, Found: make([]bool, len(result.Faults))}
+	e.Series, e.Faults, e.Days = len(background), len(result.Faults), days(background)
+	e.FalsePerDay = float64(opened) / e.Days
+	e.ByKind = map[string]fleet.ModelKindFigures{}
 	found := 0
-	for _, f := range s.found {
-		if f {
+	for i, f := range result.Faults {
+		e.Found[i] = f.Found
+		if f.Found {
 			found++
 		}
 	}
-	e := Evaluation{Found: s.found, False: s.falseClean, Alarms: found + s.falseInFault}
-	e.Series, e.Days, e.Faults = s.series, s.days, len(s.found)
-	e.Recall = ratio(found, len(s.found))
-	e.Precision = ratio(found, e.Alarms)
-	e.FalsePerDay = float64(s.falseClean) / s.days
-	e.DelayPoints = median(s.delays)
-	e.ByKind = map[string]fleet.ModelKindFigures{}
-	for kind, n := range s.byKind {
-		e.ByKind[kind] = fleet.ModelKindFigures{Faults: n[1], Recall: ratio(n[0], n[1])}
+	for _, kind := range result.Kinds() {
+		n := 0
+		for _, f := range result.Faults {
+			if f.Window.Kind == kind {
+				n++
+			}
+		}
+		e.ByKind[kind] = fleet.ModelKindFigures{Faults: n, Recall: result.Recall(kind)}
+	}
+	e.Alarms = found + result.False
+	e.Recall, e.Precision, e.DelayPoints = ratio(found, e.Faults), ratio(found, e.Alarms), math.NaN()
+	if found > 0 {
+		e.DelayPoints = result.MedianDelay("")
 	}
 	return e
 }
@@ -203,8 +177,52 @@ func ratio(part, whole int) float64 {
 	return float64(part) / float64(whole)
 }
 
-// perFault is how much time of a kiosk one injected fault gets: it must be over, and calm again, before the next.
-const perFault = 8 * time.Hour
+const (
+	// perFault is how much time of a kiosk one injected fault gets: many in a row are no surprise any more.
+	perFault = 24 * time.Hour
+	// rounds is how many times each kiosk gets faults, others each time.
+	rounds = 6
+)
+
+// lead is how long before its first fault a kiosk is watched: what it knows by then is partly the model's and partly its own.
+const lead = 2 * 24 * time.Hour
+
+// inject makes the trials of one kiosk in which nothing is known to be wrong, with faults from a time on.
+func inject(clean synth.Kiosk, from time.Time, zone *time.Location, each func(Trial) error) error {
+	last := clean.Times[len(clean.Times)-1]
+	n := max(1, int(last.Sub(from)/perFault))
+	before, _ := slices.BinarySearchFunc(clean.Times, from, time.Time.Compare)
+	whole := clean
+	if before > 0 { // a window without a fault keeps the others away
+		whole.Windows = append([]score.Window{{From: clean.Times[0], To: clean.Times[before-1]}}, clean.Windows...)
+	}
+	for round := range uint64(rounds) {
+		t := Trial{Faulty: synth.InjectKiosk(whole, hashed.Of(hashed.Text(clean.Serial), round), n), Zone: zone}
+		if before > 0 {
+			t.Faulty.Windows = t.Faulty.Windows[1:]
+		}
+		if round == 0 {
+			t.Clean = clean
+		}
+		if err := each(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EvaluateSource measures models on kiosks of a source, a sample of a large fleet, with injected faults.
+//
+// Errors: those of Evaluate and of the source.
+func EvaluateSource(ctx context.Context, src Source, o Options, models ...*model.File) ([]Evaluation, error) {
+	all, err := src.Kiosks(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list kiosks: %w", err)
+	}
+	o.optional()
+	t := &Trained{judged: sample(all, maxJudged), cut: o.From.Add(min(lead, o.To.Sub(o.From)/2))}
+	return Evaluate(ctx, &o.Watch, t.injected(src, &o), models...)
+}
 
 // injected makes trials of the readings of a source from the cut on.
 func (t *Trained) injected(src Source, o *Options) func(ctx context.Context, each func(Trial) error) error {
@@ -212,16 +230,14 @@ func (t *Trained) injected(src Source, o *Options) func(ctx context.Context, eac
 		for i, k := range t.judged {
 			o.Progress("measuring", trainShare+(1-trainShare)*float64(i)/float64(len(t.judged)))
 			begin := time.Now()
-			clean, err := read(ctx, src, k, t.cut, o.To, o.Step)
+			clean, err := read(ctx, src, k, later(o.From, t.cut.Add(-lead)), o.To, o.Step)
 			if err != nil {
 				return fmt.Errorf("read %s: %w", k.Serial, err)
 			}
 			if len(clean.Times) < fewest {
 				continue
 			}
-			n := int(o.To.Sub(t.cut) / perFault)
-			faulty := synth.InjectKiosk(clean, hashed.Text(k.Serial), max(n, 1))
-			if err := each(Trial{Faulty: faulty, Clean: clean, Zone: zoneOf(&k)}); err != nil {
+			if err := inject(clean, t.cut, zoneOf(&k), each); err != nil {
 				return err
 			}
 			if err := o.Rest(ctx, time.Since(begin)); err != nil {
@@ -230,6 +246,13 @@ func (t *Trained) injected(src Source, o *Options) func(ctx context.Context, eac
 		}
 		return nil
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // read holds the readings of one kiosk in memory. Metrics that most readings lack are left out; where another one is
@@ -291,12 +314,12 @@ func Labelled(dir string) (func(ctx context.Context, each func(Trial) error) err
 			if len(k.Times) < fewest {
 				continue
 			}
-			t := Trial{Faulty: k, Zone: time.UTC}
-			if !known {
-				n := int(k.Times[len(k.Times)-1].Sub(k.Times[0]) / perFault)
-				t.Clean, t.Faulty = k, synth.InjectKiosk(k, hashed.Text(k.Serial), max(n, 1))
+			if known {
+				err = each(Trial{Faulty: k, Zone: time.UTC})
+			} else {
+				err = inject(k, k.Times[0], time.UTC, each)
 			}
-			if err := each(t); err != nil {
+			if err != nil {
 				return err
 			}
 		}

@@ -31,7 +31,7 @@ const (
 	movesMostly = 0.5 // share of the readings that differ from the one before, where movement can be compared
 
 	apartTimes   = 10.0 // how far a kiosk parts from its siblings, in units of what one of them does from day to day,
-	apartWays    = 4.0  // of what one of them does in all the time,
+	apartWays    = 10.0 // of what one of them does in all the time,
 	apartSpreads = 1.5  // and of what the sensor does within a day
 
 	badDays  = 2 // days with it that are no accident
@@ -137,7 +137,8 @@ func (e *examination) metric(name string) {
 		if tr == nil {
 			continue
 		}
-		s := subject{trace: tr, group: groups.of(&t.kiosk), worked: textureOf(e.current, &t.kiosk, name), known: moves(name)}
+		s := subject{trace: tr, group: groups.of(&t.kiosk), known: moves(name)}
+		s.worked, s.close = textureOf(e.current, &t.kiosk, name)
 		for kind := range faultKinds {
 			if text, bad := s.has(kind); bad {
 				e.faults = append(e.faults, fault{t.kiosk.Serial, name, kind, text})
@@ -157,17 +158,18 @@ func moves(metric string) bool {
 	return known && strings.HasPrefix(metric, "network.")
 }
 
-// textureOf returns how the metric moved for the model at work; nil when it does not know.
-func textureOf(f *model.File, k *fleet.Kiosk, metric string) *model.Texture {
+// textureOf returns how the metric moved for the model at work, nil when it does not know, and whether that was at
+// the kiosk's own site.
+func textureOf(f *model.File, k *fleet.Kiosk, metric string) (t *model.Texture, sameSite bool) {
 	if f == nil {
-		return nil
+		return nil, false
 	}
-	for _, key := range []string{model.Key(k.Model, k.Site), model.Key(k.Model, ""), model.Key("", "")} {
+	for i, key := range keysOf(k) {
 		if t, ok := f.Textures[key][metric]; ok {
-			return &t
+			return &t, i == 0
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // check counts the kiosks with a kind of fault and names them.
@@ -223,6 +225,7 @@ type subject struct {
 	trace  *trace
 	group  *group         // siblings with itself; nil: too few
 	worked *model.Texture // how it moved for the model at work; nil: it does not know
+	close  bool           // which saw it at the same site
 	known  bool           // it moves all the time in any kiosk
 }
 

@@ -186,7 +186,7 @@ func (s *subject) noisy() (string, bool) {
 		return fmt.Sprintf("%.2g from reading to reading on %d days, %.2g is usual", unit*median(days[bad:]), n, unit*usual), true
 	}
 	if s.worked != nil && s.worked.Rough > 0 {
-		all := s.group != nil && s.group.texture.Rough > noisyTimes*s.worked.Rough
+		all := s.close && s.group != nil && s.group.texture.Rough > noisyTimes*s.worked.Rough
 		if own.Rough > noisyTimes*noisyTimes*s.worked.Rough || all && own.Rough > noisyTimes*s.worked.Rough {
 			return fmt.Sprintf("%.2g from reading to reading, %.2g is usual", own.Rough, s.worked.Rough), true
 		}

@@ -36,13 +36,13 @@ type run struct {
 
 // daily is one day of a trace.
 type daily struct {
-	n, moves        int
-	base            float64 // the first value: sums are relative to it, so that they lose no digits
-	sum, squares    float64
-	rough, jump     float64 // sum and largest of |x − the one before|
-	low, high       float64
-	atLow, atHigh   int
-	still           time.Duration // the longest time without change that was going on, from its begin on an earlier day
+	n, moves      int
+	base          float64 // the first value: sums are relative to it, so that they lose no digits
+	sum, squares  float64
+	rough, jump   float64 // sum and largest of |x − the one before|
+	low, high     float64
+	atLow, atHigh int
+	still         time.Duration // the longest time without change that was going on, from its begin on an earlier day
 }
 
 func newTrace(from time.Time, days int) *trace { return &trace{from: from, days: make([]daily, days)} }

@@ -53,7 +53,8 @@ const (
 	minForPrior = 3 // kiosks of a model or site, before they have a prior of their own
 )
 
-func (o *Options) defaults() error {
+// optional gives fields that are zero their defaults.
+func (o *Options) optional() {
 	if o.Kiosks <= 0 {
 		o.Kiosks = defaultKiosks
 	}
@@ -66,11 +67,18 @@ func (o *Options) defaults() error {
 	if o.Progress == nil {
 		o.Progress = func(string, float64) {}
 	}
-	if o.To.Sub(o.From) < 2*24*time.Hour {
+}
+
+func (o *Options) defaults() error {
+	o.optional()
+	if o.To.Sub(o.From) < shortest {
 		return fleet.Invalid("days", "a training needs at least 2 days, not %s", o.To.Sub(o.From))
 	}
 	return nil
 }
+
+// shortest is the shortest time that a training looks at.
+const shortest = 2 * 24 * time.Hour
 
 // Trained is a new model and what is needed to measure it.
 type Trained struct {
@@ -96,6 +104,9 @@ func Train(ctx context.Context, src Source, current *model.File, o Options) (*Tr
 		return nil, fmt.Errorf("list kiosks: %w", err)
 	}
 	all = sample(all, o.Kiosks)
+	if o.From, err = begin(ctx, src, all, &o); err != nil {
+		return nil, err
+	}
 	t := &Trained{cut: o.To.Add(-time.Duration(holdOut * float64(o.To.Sub(o.From)))).Truncate(time.Minute)}
 	held := 0
 	if len(all) > minTrained {
@@ -123,6 +134,31 @@ func Train(ctx context.Context, src Source, current *model.File, o Options) (*Tr
 		}
 	}
 	return t, nil
+}
+
+// asked is how many kiosks are asked for their first reading, for a fleet that has not reported as long as was looked for.
+const asked = 8
+
+// begin returns when the first of some kiosks began to report, within the time that is looked at: what is held out at
+// its end is a share of the time that there is.
+//
+// Errors: ErrTooLittle.
+func begin(ctx context.Context, src Source, kiosks []fleet.Kiosk, o *Options) (time.Time, error) {
+	first := o.To
+	enough := errors.New("enough")
+	for _, k := range kiosks[:min(asked, len(kiosks))] {
+		err := src.Readings(ctx, k.Serial, o.From, first, func(at time.Time, _ []fleet.Value) error {
+			first = at
+			return enough
+		})
+		if err != nil && !errors.Is(err, enough) {
+			return first, fmt.Errorf("first reading of %s: %w", k.Serial, err)
+		}
+	}
+	if had := o.To.Sub(first); had < shortest-every {
+		return first, fmt.Errorf("%w: they begin %s before the end, 2 days are needed", ErrTooLittle, had.Round(time.Minute))
+	}
+	return first, nil
 }
 
 // trainShare is the part of the whole work that learning is, as it is shown.

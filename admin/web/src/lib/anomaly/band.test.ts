@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { expectedAt, expectedIn, storySpan } from './band';
+import { expectedAt, expectedIn, expectedOf, fromFirst, storySpan } from './band';
 
 const HOUR = 3_600_000;
 const noon = Date.UTC(2026, 0, 2, 12);
@@ -29,6 +29,14 @@ describe('what is expected', () => {
     expect(expectedIn([], { from: noon, to: noon + HOUR }, 'UTC')).toEqual([]);
   });
 
+  it('is of a sensor what its hours say, else what was said while it was unusual', () => {
+    const [span, unusual] = [{ from: noon, to: noon + 2 * HOUR }, { from: noon + HOUR, to: noon + 2 * HOUR }];
+    const sensor = { metric: 'a.b', kind: 'level' as const, share: 1, text: '' };
+    expect(expectedOf({ ...sensor, band, low: 1, high: 2 }, span, 'UTC', unusual)).toEqual(expectedIn(band, span, 'UTC'));
+    expect(expectedOf({ ...sensor, low: 1, high: 2 }, span, 'UTC', unusual)).toEqual([{ ...unusual, low: 1, high: 2 }]);
+    expect(expectedOf(sensor, span, 'UTC', unusual)).toEqual([]);
+  });
+
   it('is known at a moment', () => {
     const stretches = expectedIn(band, { from: noon, to: noon + 2 * HOUR }, 'UTC');
     expect(expectedAt(stretches, noon + HOUR)).toMatchObject({ low: 13 });
@@ -40,4 +48,17 @@ it('the story begins a day before and goes on until now, or a little beyond the 
   expect(storySpan(noon, undefined, noon + HOUR)).toEqual({ from: noon - 24 * HOUR, to: noon + HOUR });
   expect(storySpan(noon, noon + HOUR, noon + 90 * HOUR).to).toBe(noon + 4 * HOUR);
   expect(storySpan(noon, noon + HOUR, noon + 2 * HOUR).to).toBe(noon + 2 * HOUR);
+});
+
+describe('a story without the empty time before it', () => {
+  const span = { from: noon - 24 * HOUR, to: noon + HOUR };
+
+  it.each([
+    ['is whole where values reach back as far', noon - 25 * HOUR, noon - 24 * HOUR],
+    ['begins with the first value', noon - 5 * HOUR, noon - 5 * HOUR],
+    ['begins a quarter of an hour before at the latest', noon + HOUR / 2, noon - HOUR / 4],
+    ['is whole while no value is known', undefined, noon - 24 * HOUR],
+  ])('%s', (_name, first, from) => {
+    expect(fromFirst(span, noon, first)).toEqual({ from, to: span.to });
+  });
 });

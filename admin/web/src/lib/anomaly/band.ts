@@ -1,4 +1,4 @@
-import type { AnomalyBand } from '$lib/api/types';
+import type { AnomalyBand, AnomalySensor } from '$lib/api/types';
 import type { Span } from '$lib/charts/window';
 import { wallOf } from '$lib/format/zone';
 
@@ -30,9 +30,25 @@ export function expectedIn(band: AnomalyBand[], { from, to }: Span, zone: string
   return stretches;
 }
 
+/** What is expected of a sensor in a span: hour by hour, or where only that much is known, while it was unusual. */
+export function expectedOf(sensor: AnomalySensor, span: Span, zone: string, unusual: Span): Stretch[] {
+  if (sensor.band && sensor.band.length > 0) return expectedIn(sensor.band, span, zone);
+  const { low, high } = sensor;
+  return low === undefined || high === undefined ? [] : [{ ...unusual, low, high }];
+}
+
 /** What is expected at a moment. */
 export const expectedAt = (stretches: Stretch[], time: number): Stretch | undefined =>
   stretches.find(({ from, to }) => from <= time && time < to);
+
+/** So much before an anomaly is shown even when nothing is known of it. */
+const LEAST_BEFORE = HOUR / 4;
+
+/** A story without the empty time before its first value. */
+export function fromFirst(span: Span, openedAt: number, first: number | undefined): Span {
+  if (first === undefined) return span;
+  return { from: Math.max(span.from, Math.min(first, openedAt - LEAST_BEFORE)), to: span.to };
+}
 
 /** The part of an anomaly's story that its charts show: the day before it until now, or a few hours beyond its end. */
 export function storySpan(openedAt: number, closedAt: number | undefined, now: number): Span {

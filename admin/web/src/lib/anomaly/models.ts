@@ -34,7 +34,9 @@ export function byKind(figures: ModelFigures | undefined, against: ModelFigures 
 /** The one at work first, then the newest. */
 export function modelOrder(a: Model, b: Model): number {
   const current = (model: Model) => Number(model.state === 'current');
-  return current(b) - current(a) || Date.parse(b.created_at) - Date.parse(a.created_at) || (a.version < b.version ? 1 : -1);
+  // What comes with the program has no time and is older than all.
+  const made = ({ created_at: at }: Model) => (at ? Date.parse(at) : 0);
+  return current(b) - current(a) || made(b) - made(a) || (a.version < b.version ? 1 : -1);
 }
 
 /** Whether the server puts a model to work: not the one that is, and none that a check refused. */
