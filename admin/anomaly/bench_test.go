@@ -105,7 +105,7 @@ func benchmarkReading(b *testing.B, trees bool) {
 			}
 		}
 	}
-	tell(400 * benchKiosks)
+	tell(150 * benchKiosks)
 	b.ReportAllocs()
 	b.ResetTimer()
 	tell(b.N)
