@@ -27,6 +27,7 @@ const (
 
 	flatTimes  = 10.0 // as many times less movement than usual
 	noisyTimes = 4.0  // as many times more
+	noisyShape = 1.5  // and as many times more in proportion to the spread of a day, than another fleet
 
 	movesMostly = 0.5 // share of the readings that differ from the one before, where movement can be compared
 
@@ -300,12 +301,16 @@ func (s *subject) saturated() (string, bool) {
 	if len(days) >= 2*badDays {
 		usual = min(usual, days[len(days)/4])
 	}
-	bad := len(days)
-	for bad > 0 && days[bad-1] >= max(limitAtLeast, limitTimes*usual) {
-		bad--
+	limits := map[float64][]float64{} // shares of the bad days, by the value of the limit: a sensor's stays where it is
+	for i := range s.trace.days {
+		if d := &s.trace.days[i]; d.seen() && d.atLimit() >= max(limitAtLeast, limitTimes*usual) {
+			limits[d.limit()] = append(limits[d.limit()], d.atLimit())
+		}
 	}
-	if n := len(days) - bad; n >= badDays {
-		return fmt.Sprintf("%d%% of the readings on %d days, %d%% is usual", percent(median(days[bad:])), n, percent(usual)), true
+	for limit, shares := range limits {
+		if len(shares) >= badDays {
+			return fmt.Sprintf("%d%% of the readings at %.4g on %d days, %d%% is usual", percent(median(shares)), limit, len(shares), percent(usual)), true
+		}
 	}
 	return "", false
 }

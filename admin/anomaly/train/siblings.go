@@ -185,10 +185,11 @@ func (s *subject) noisy() (string, bool) {
 	if n := len(days) - bad; n >= badDays {
 		return fmt.Sprintf("%.2g from reading to reading on %d days, %.2g is usual", unit*median(days[bad:]), n, unit*usual), true
 	}
-	if s.worked != nil && s.worked.Rough > 0 {
-		all := s.close && s.group != nil && s.group.texture.Rough > noisyTimes*s.worked.Rough
-		if own.Rough > noisyTimes*noisyTimes*s.worked.Rough || all && own.Rough > noisyTimes*s.worked.Rough {
-			return fmt.Sprintf("%.2g from reading to reading, %.2g is usual", own.Rough, s.worked.Rough), true
+	// More of everything is another place; more from reading to reading than over the day is noise.
+	if w := s.worked; w != nil && w.Rough > 0 && own.Rough*w.Spread > noisyShape*w.Rough*own.Spread {
+		all := s.close && s.group != nil && s.group.texture.Rough > noisyTimes*w.Rough
+		if own.Rough > noisyTimes*noisyTimes*w.Rough || all && own.Rough > noisyTimes*w.Rough {
+			return fmt.Sprintf("%.2g from reading to reading, %.2g is usual", own.Rough, w.Rough), true
 		}
 	}
 	return "", false
