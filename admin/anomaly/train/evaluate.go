@@ -310,7 +310,7 @@ func Labelled(dir string) (func(ctx context.Context, each func(Trial) error) err
 		return nil, err
 	}
 	known := slices.ContainsFunc(folder.Kiosks, func(e synth.Entry) bool { return len(e.Windows) > 0 })
-	return func(ctx context.Context, each func(Trial) error) error {
+	return func(_ context.Context, each func(Trial) error) error {
 		for i := range folder.Kiosks {
 			k, err := folder.Kiosk(i)
 			if err != nil {

@@ -136,7 +136,7 @@ func Make(ctx context.Context, src Source, current *model.File, o Options) (*Out
 	}
 	f := t.File
 	f.Figures, f.Against = &evaluations[0].ModelFigures, &evaluations[1].ModelFigures
-	f.Checks = append(t.Checks, Gate(evaluations[0], evaluations[1], o.Watch.Budget)...)
+	f.Checks = append(f.Checks, Gate(evaluations[0], evaluations[1], o.Watch.Budget)...)
 	out := &Outcome{File: f}
 	if why := failed(f.Checks); why != "" {
 		out.Reason = why
