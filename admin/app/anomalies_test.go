@@ -60,8 +60,8 @@ func within(t *testing.T, limit time.Duration, what string, ok func() error) {
 	}
 }
 
-// history is what a kiosk reported every five minutes, from so many readings ago until so many ago.
-func history(t *testing.T, in *ingest.Ingest, serial string, from, to int, hot float64) {
+// backfill is what a kiosk reported every five minutes, from so many readings ago until so many ago.
+func backfill(t *testing.T, in *ingest.Ingest, serial string, from, to int, hot float64) {
 	t.Helper()
 	const every, atOnce = 5 * time.Minute, 200
 	now := time.Now().UTC().Truncate(every)
@@ -97,7 +97,7 @@ func TestAReadingIsScoredAndAnAnomalyKept(t *testing.T) {
 	if _, err := a.registry.Add(t.Context(), fleet.Kiosk{Serial: serial, Site: "gate", Timezone: "America/Buenos_Aires"}, "ana"); err != nil {
 		t.Fatal(err)
 	}
-	history(t, a.ingest, serial, week, 10, 0)
+	backfill(t, a.ingest, serial, week, 10, 0)
 	scores := func(a *App) func() error {
 		return func() error {
 			now := time.Now()
@@ -120,7 +120,7 @@ func TestAReadingIsScoredAndAnAnomalyKept(t *testing.T) {
 
 	a, stop = run(t, dir)
 	within(t, time.Minute, "the scores after a restart", scores(a))
-	history(t, a.ingest, serial, 10, 5, 45)
+	backfill(t, a.ingest, serial, 10, 5, 45)
 	var open fleet.Anomaly
 	within(t, time.Minute, "an anomaly", func() error {
 		found, err := a.store.OpenAnomalies(t.Context())
@@ -172,8 +172,8 @@ func TestTrainingSeesWhatTheDetectorsSee(t *testing.T) {
 	if _, err := a.registry.Add(t.Context(), fleet.Kiosk{Serial: serial, Site: "gate", Model: "m1"}, "ana"); err != nil {
 		t.Fatal(err)
 	}
-	history(t, a.ingest, serial, 60, 10, 0)
-	data := a.newTrainingData()
+	backfill(t, a.ingest, serial, 60, 10, 0)
+	data := history{a.registry.All, a.modelOf, a.rollups, a.store}
 	now := time.Now().UTC()
 	within(t, time.Minute, "the readings", func() error {
 		n := 0
