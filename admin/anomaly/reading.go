@@ -21,7 +21,7 @@ const orphanSoon = -1
 
 // orphaned is how long an anomaly of before a crash stays open when its kiosk, whose state is a little older, does not
 // find it again: as long as one has to be quiet to be over.
-const orphaned = 10 * time.Minute
+const orphaned = 30 * time.Minute
 
 // gauges is memory for the values of one reading.
 type gauges [watch.MaxMetrics]fleet.Value

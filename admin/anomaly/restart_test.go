@@ -143,7 +143,7 @@ func TestAnAnomalyThatIsNotFoundAgainAfterACrashEnds(t *testing.T) {
 	if got, err := s.store.Anomaly(t.Context(), a.ID); err != nil || !got.Open() {
 		t.Fatalf("it ended at once: %+v, %v", got, err)
 	}
-	s.live("K-1", learnt+4, learnt+6)
+	s.live("K-1", learnt+4, learnt+10)
 	s.must(s.Checkpoint(t.Context()))
 	if got, err := s.store.Anomaly(t.Context(), a.ID); err != nil || got.Open() || s.Stats().Open != 0 {
 		t.Errorf("%+v, %v", got, err)

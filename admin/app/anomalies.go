@@ -10,7 +10,6 @@ import (
 	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/anomaly/model"
-	"kioskfleet/admin/anomaly/watch"
 	"kioskfleet/admin/derived"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/protocol"
@@ -25,12 +24,10 @@ func (a *App) openAnomalies(ctx context.Context, metrics prometheus.Registerer) 
 	if err != nil {
 		return err
 	}
-	detect := watch.Default()
-	detect.Budget, detect.Detect.Trees = a.cfg.Anomaly.Budget, a.cfg.Anomaly.Trees
 	if a.anomalies, err = anomaly.New(ctx, anomaly.Config{
 		Kiosks: a.registry, Keeper: a.store, Words: a.store, Scores: journalScores{a}, States: states, ModelOf: a.modelOf,
 		Resting: func(serial string, at time.Time) bool { return a.alerts.desk.InMaintenance(serial, at) },
-		Detect:  detect, Disabled: !a.cfg.Anomaly.Enabled, SnapshotEvery: a.cfg.Anomaly.SnapshotEvery, Now: time.Now, Log: a.log,
+		Detect:  a.cfg.watchConfig(), Disabled: !a.cfg.Anomaly.Enabled, SnapshotEvery: a.cfg.Anomaly.SnapshotEvery, Now: time.Now, Log: a.log,
 	}); err != nil {
 		return err
 	}

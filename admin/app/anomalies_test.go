@@ -60,8 +60,8 @@ func within(t *testing.T, limit time.Duration, what string, ok func() error) {
 	}
 }
 
-// report sends what a kiosk reported every five minutes, from so many readings ago until so many ago.
-func report(t *testing.T, in *ingest.Ingest, serial string, from, to int, hot float64) {
+// backfill is what a kiosk reported every five minutes, from so many readings ago until so many ago.
+func backfill(t *testing.T, in *ingest.Ingest, serial string, from, to int, hot float64) {
 	t.Helper()
 	const every, atOnce = 5 * time.Minute, 200
 	now := time.Now().UTC().Truncate(every)
@@ -97,16 +97,13 @@ func TestAReadingIsScoredAndAnAnomalyKept(t *testing.T) {
 	if _, err := a.registry.Add(t.Context(), fleet.Kiosk{Serial: serial, Site: "gate", Timezone: "America/Buenos_Aires"}, "ana"); err != nil {
 		t.Fatal(err)
 	}
-	report(t, a.ingest, serial, week, 10, 0)
+	backfill(t, a.ingest, serial, week, 10, 0)
 	scores := func(a *App) func() error {
 		return func() error {
 			now := time.Now()
 			found, err := a.rollups.Range(t.Context(), telemetry.Query{Metric: fleet.AnomalyMetric, Serials: []string{serial}, From: now.Add(-8 * 24 * time.Hour), To: now.Add(time.Hour)})
-			if err != nil {
-				return err
-			}
-			if len(found) != 1 {
-				return fmt.Errorf("%d series", len(found))
+			if err != nil || len(found) != 1 {
+				return fmt.Errorf("%d series, %v", len(found), err)
 			}
 			if n := len(found[0].Points); n != week-10 {
 				return fmt.Errorf("%d scores of %d readings", n, week-10)
@@ -123,7 +120,7 @@ func TestAReadingIsScoredAndAnAnomalyKept(t *testing.T) {
 
 	a, stop = run(t, dir)
 	within(t, time.Minute, "the scores after a restart", scores(a))
-	report(t, a.ingest, serial, 10, 5, 45)
+	backfill(t, a.ingest, serial, 10, 5, 45)
 	var open fleet.Anomaly
 	within(t, time.Minute, "an anomaly", func() error {
 		found, err := a.store.OpenAnomalies(t.Context())
@@ -175,8 +172,8 @@ func TestTrainingSeesWhatTheDetectorsSee(t *testing.T) {
 	if _, err := a.registry.Add(t.Context(), fleet.Kiosk{Serial: serial, Site: "gate", Model: "m1"}, "ana"); err != nil {
 		t.Fatal(err)
 	}
-	report(t, a.ingest, serial, 60, 10, 0)
-	data := history{a.registry.All, a.modelOf, a.rollups}
+	backfill(t, a.ingest, serial, 60, 10, 0)
+	data := history{a.registry.All, a.modelOf, a.rollups, a.store}
 	now := time.Now().UTC()
 	within(t, time.Minute, "the readings", func() error {
 		n := 0

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kioskfleet/admin/alert/backtest"
 	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/anomaly/model"
 	"kioskfleet/admin/anomaly/train"
@@ -25,6 +26,7 @@ type history struct {
 	kiosks  func() []*fleet.Kiosk
 	modelOf func(serial string) string
 	series  telemetry.Store
+	events  backtest.Events
 }
 
 // Kiosks implements train.Source.
@@ -41,14 +43,25 @@ func (h history) Kiosks(context.Context) ([]fleet.Kiosk, error) {
 // historyPart is how much of a kiosk's time is read at once: some hundred thousand numbers.
 const historyPart = 6 * time.Hour
 
-// Readings implements train.Source.
+// Readings implements train.Source. What a kiosk reported while it was blocked or being worked on is left out, as the
+// detectors leave it out.
 func (h history) Readings(ctx context.Context, serial string, from, to time.Time, each func(time.Time, []fleet.Value) error) error {
 	metrics, err := h.metrics(ctx, serial, from, to)
 	if err != nil || len(metrics) == 0 {
 		return err
 	}
+	told, err := statesOf(ctx, h.events, serial, from, to)
+	if err != nil {
+		return err
+	}
+	working := func(at time.Time, values []fleet.Value) error {
+		if told.rests(at) {
+			return nil
+		}
+		return each(at, values)
+	}
 	for at := from; at.Before(to); at = at.Add(historyPart) {
-		if err := h.part(ctx, serial, metrics, at, earlier(to, at.Add(historyPart)), each); err != nil {
+		if err := h.part(ctx, serial, metrics, at, earlier(to, at.Add(historyPart)), working); err != nil {
 			return err
 		}
 	}
@@ -162,7 +175,7 @@ func (c *Config) trainingOptions() train.Options {
 func (a *App) newTrainer(series telemetry.Store, models *model.Registry) *train.Runner {
 	r := &a.cfg.Anomaly.Retrain
 	return train.NewRunner(train.RunnerConfig{
-		Source: history{a.registry.All, a.modelOf, series}, Registry: models,
+		Source: history{a.registry.All, a.modelOf, series, a.store}, Registry: models,
 		Counter: countedAlarms{a.store, func() int { return a.anomalies.Stats().Kiosks }},
 		Options: a.cfg.trainingOptions(), Window: r.Window, Every: r.Every, Promote: r.Promote, Now: time.Now, Log: a.log,
 	})
@@ -219,7 +232,7 @@ func (o *Offline) TrainModel(ctx context.Context, cfg *Config, t Training, log *
 				err = closeErr
 			}
 		}()
-		src = history{o.Kiosks.All, o.Kiosks.ModelOf, series}
+		src = history{o.Kiosks.All, o.Kiosks.ModelOf, series, o.store}
 	}
 	if from := options.To.Add(-t.Window); t.Window > 0 && from.After(options.From) || t.Folder == "" && t.Window > 0 {
 		options.From = from
@@ -286,5 +299,5 @@ func (o *Offline) EvaluateOnHistory(ctx context.Context, cfg *Config, window tim
 	now := time.Now()
 	options := cfg.trainingOptions()
 	options.From, options.To = now.Add(-window), now
-	return train.EvaluateSource(ctx, history{o.Kiosks.All, o.Kiosks.ModelOf, series}, options, slices.Clone(models)...)
+	return train.EvaluateSource(ctx, history{o.Kiosks.All, o.Kiosks.ModelOf, series, o.store}, options, slices.Clone(models)...)
 }
