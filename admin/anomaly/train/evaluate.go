@@ -316,7 +316,7 @@ func Labelled(dir string) (func(ctx context.Context, each func(Trial) error) err
 			if err != nil {
 				return err
 			}
-			if len(k.Times) < fewest {
+			if k = Watched(k); len(k.Times) < fewest {
 				continue
 			}
 			if known {

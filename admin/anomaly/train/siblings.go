@@ -148,51 +148,57 @@ func wayOf(x []float64) float64 {
 	return high - low
 }
 
-// noisy looks for days with much more movement than the kiosk's other days, each measured by what siblings do on it.
+// noisy looks for days with much more movement than the kiosk's other days: each measured by what siblings do on it,
+// and each by itself, for noise on all of them.
 func (s *subject) noisy() (string, bool) {
 	own := s.trace.texture()
 	if own.Moving < movesMostly {
 		return "", false
 	}
-	var days []float64
-	unit := 1.0
-	for day := range s.trace.days {
-		d := &s.trace.days[day]
-		if !d.seen() {
-			continue
-		}
-		rough := d.roughness()
-		if s.group != nil {
-			rough /= s.group.rough[day]
-			unit = s.group.texture.Rough
-		}
-		if !math.IsNaN(rough) && !math.IsInf(rough, 0) {
-			days = append(days, rough)
-		}
-	}
-	if len(days) < 2*badDays {
+	alone := s.trace.of((*daily).roughness, nil)
+	slices.Sort(alone)
+	if len(alone) < 2*badDays {
 		return "", false
 	}
-	slices.Sort(days)
-	usual := days[(len(days)-1)/2]
 	if s.group != nil {
-		usual = days[len(days)/4]
+		var beside []float64
+		for day := range s.trace.days {
+			if d := &s.trace.days[day]; d.seen() && s.group.rough[day] > 0 {
+				beside = append(beside, d.roughness()/s.group.rough[day])
+			}
+		}
+		slices.Sort(beside)
+		if bad, usual := far(beside, len(beside)/4); len(bad) >= badDays {
+			return noisyText(s.group.texture.Rough*median(bad), len(bad), s.group.texture.Rough*usual), true
+		}
 	}
-	bad := len(days)
-	for bad > 0 && days[bad-1] > noisyTimes*usual && usual > 0 {
-		bad--
-	}
-	if n := len(days) - bad; n >= badDays {
-		return fmt.Sprintf("%.2g from reading to reading on %d days, %.2g is usual", unit*median(days[bad:]), n, unit*usual), true
+	if bad, usual := far(alone, (len(alone)-1)/2); len(bad) >= badDays {
+		return noisyText(median(bad), len(bad), usual), true
 	}
 	// More of everything is another place; more from reading to reading than over the day is noise.
 	if w := s.worked; w != nil && w.Rough > 0 && own.Rough*w.Spread > noisyShape*w.Rough*own.Spread {
 		all := s.close && s.group != nil && s.group.texture.Rough > noisyTimes*w.Rough
 		if own.Rough > noisyTimes*noisyTimes*w.Rough || all && own.Rough > noisyTimes*w.Rough {
-			return fmt.Sprintf("%.2g from reading to reading, %.2g is usual", own.Rough, w.Rough), true
+			return noisyText(own.Rough, len(alone), w.Rough), true
 		}
 	}
 	return "", false
+}
+
+// far returns those of sorted days that are far beyond the one at a place, and that one.
+func far(days []float64, at int) (bad []float64, usual float64) {
+	if len(days) == 0 || days[at] <= 0 {
+		return nil, 0
+	}
+	first := len(days)
+	for first > 0 && days[first-1] > noisyTimes*days[at] {
+		first--
+	}
+	return days[first:], days[at]
+}
+
+func noisyText(rough float64, days int, usual float64) string {
+	return fmt.Sprintf("%.2g from reading to reading on %d days, %.2g is usual", rough, days, usual)
 }
 
 // apart looks for a kiosk whose distance to its siblings changes, for days, far more than theirs to each other. A
