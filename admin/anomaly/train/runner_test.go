@@ -47,7 +47,7 @@ func (l lately) Kiosks(ctx context.Context) ([]fleet.Kiosk, error) {
 
 func (l lately) Readings(ctx context.Context, serial string, from, to time.Time, each func(time.Time, []fleet.Value) error) error {
 	_, end := l.span()
-	shift := time.Now().Sub(end)
+	shift := time.Since(end)
 	return l.memory.Readings(ctx, serial, from.Add(-shift), to.Add(-shift), func(at time.Time, values []fleet.Value) error {
 		return each(at.Add(shift), values)
 	})
