@@ -46,9 +46,12 @@ func (m *memory) span() (from, to time.Time) {
 // fleets keeps what was made: making takes longer than what is tested.
 var fleets sync.Map
 
+// perDay is how many readings a kiosk of a test makes in a day.
+const perDay = 144
+
 // made returns a fleet in which nothing is wrong, for the caller to change.
 func made(kiosks, days int, seed uint64) *memory {
-	o := synth.Options{Kiosks: kiosks, Days: days, Step: 5 * time.Minute, Seed: seed}
+	o := synth.Options{Kiosks: kiosks, Days: days, Step: 24 * time.Hour / perDay, Seed: seed}
 	once, _ := fleets.LoadOrStore(o, sync.OnceValue(func() []synth.Kiosk { return slices.Collect(o.Fleet()) }))
 	m := &memory{}
 	for _, k := range once.(func() []synth.Kiosk)() {

@@ -51,6 +51,7 @@ type Runner struct {
 	cfg     RunnerConfig
 	started time.Time
 	orders  chan model.Order // at most one waits: while a training runs no other is taken
+	makes   func(ctx context.Context, src Source, current *model.File, o Options) (*Outcome, error)
 
 	mu     sync.Mutex // guards the rest
 	state  Training
@@ -62,7 +63,7 @@ func NewRunner(cfg RunnerConfig) *Runner {
 	if cfg.Options.Rest == nil {
 		cfg.Options.Rest = rest
 	}
-	return &Runner{cfg: cfg, started: cfg.Now(), orders: make(chan model.Order, 1)}
+	return &Runner{cfg: cfg, started: cfg.Now(), orders: make(chan model.Order, 1), makes: Make}
 }
 
 // rest pauses for as long as the work took.
@@ -79,7 +80,7 @@ func rest(ctx context.Context, worked time.Duration) error {
 
 // How often the Runner looks at the clock and for orders, and at the live fleet.
 const (
-	lookEvery  = 5 * time.Second
+	lookEvery  = 10 * time.Second
 	judgeEvery = time.Hour
 )
 
@@ -233,7 +234,7 @@ func (r *Runner) make(ctx context.Context, o model.Order) (m fleet.Model, err er
 	options.Progress = func(stage string, done float64) {
 		r.update(func(t *Training) { t.Stage, t.Progress = stage, done })
 	}
-	out, err := Make(ctx, r.cfg.Source, current, options)
+	out, err := r.makes(ctx, r.cfg.Source, current, options)
 	if err != nil {
 		return m, err
 	}

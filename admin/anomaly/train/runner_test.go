@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -32,37 +33,40 @@ func (c *counter) Alarms(_ context.Context, from, to time.Time) (Alarms, error) 
 	return Alarms{Opened: max(0, int(c.rate*to.Sub(from).Hours()/24)), Kiosks: 100}, nil
 }
 
-// lately is a fleet whose readings end now, whenever that is.
-type lately struct {
-	*memory
-	err error
+// outcome is what trainings of a test come to.
+type outcome struct {
+	promote bool
+	err     error
+	wait    chan struct{} // closed when a training may go on; nil: at once
 }
 
-func (l lately) Kiosks(ctx context.Context) ([]fleet.Kiosk, error) {
-	if l.err != nil {
-		return nil, l.err
+func (w outcome) make(ctx context.Context, _ Source, current *model.File, o Options) (*Outcome, error) {
+	o.Progress("learning", 0.5)
+	if w.wait != nil {
+		select {
+		case <-w.wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return l.memory.Kiosks(ctx)
-}
-
-func (l lately) Readings(ctx context.Context, serial string, from, to time.Time, each func(time.Time, []fleet.Value) error) error {
-	_, end := l.span()
-	shift := time.Since(end)
-	return l.memory.Readings(ctx, serial, from.Add(-shift), to.Add(-shift), func(at time.Time, values []fleet.Value) error {
-		return each(at.Add(shift), values)
-	})
+	if w.err != nil {
+		return nil, w.err
+	}
+	f := &model.File{Model: fleet.Model{CreatedAt: o.Now, Origin: o.Origin, TrainedFrom: o.From, TrainedTo: o.To}}
+	return &Outcome{File: f, Promote: w.promote, Reason: "compared with " + current.Version}, nil
 }
 
 // started lets a Runner run in time that passes by itself until the test is over.
-func started(t *testing.T, source Source, change func(*RunnerConfig)) (*Runner, *model.Registry) {
+func started(t *testing.T, makes outcome, change func(*RunnerConfig)) (*Runner, *model.Registry) {
 	t.Helper()
 	registry := model.Open(filepath.Join(t.TempDir(), "models"), time.Now)
 	cfg := RunnerConfig{
-		Source: source, Registry: registry, Counter: &counter{}, Options: Options{MinKioskDays: 4, Watch: watch.Default(), Rest: func(context.Context, time.Duration) error { return nil }},
+		Registry: registry, Counter: &counter{}, Options: Options{Watch: watch.Default()},
 		Window: 14 * 24 * time.Hour, Every: 7 * 24 * time.Hour, Promote: true, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)
 	r := NewRunner(cfg)
+	r.makes = makes.make
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- r.Run(ctx) }()
@@ -85,13 +89,12 @@ func modelsOf(t *testing.T, r *model.Registry) []fleet.Model {
 }
 
 func TestTheScheduleTrainsAndPromotes(t *testing.T) {
-	fleetOf := made(6, 4, 1)
 	synctest.Test(t, func(t *testing.T) {
-		runner, registry := started(t, lately{memory: fleetOf}, func(c *RunnerConfig) { c.Every = 3 * time.Hour })
+		runner, registry := started(t, outcome{promote: true}, func(c *RunnerConfig) { c.Every = 3 * time.Hour })
 		time.Sleep(settle + time.Minute)
 		synctest.Wait()
 		all := modelsOf(t, registry)
-		if len(all) != 2 || all[0].State != fleet.ModelCurrent || all[0].Origin != fleet.ModelScheduled || all[0].ChangedBy != schedule || !strings.Contains(all[0].Reason, "no worse") {
+		if len(all) != 2 || all[0].State != fleet.ModelCurrent || all[0].Origin != fleet.ModelScheduled || all[0].ChangedBy != schedule || !strings.Contains(all[0].Reason, "compared with built-in") {
 			t.Fatalf("models %+v, training %+v", all, runner.Training())
 		}
 		if s := runner.Training(); s.Running || s.StartedBy != "" || s.Version != all[0].Version || s.Progress != 1 || s.Error != "" {
@@ -110,20 +113,9 @@ func TestTheScheduleTrainsAndPromotes(t *testing.T) {
 }
 
 func TestOrdersAreTrainedOneAtATime(t *testing.T) {
-	fleetOf := made(6, 4, 1)
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		runner, registry := started(t, lately{memory: fleetOf}, func(c *RunnerConfig) {
-			c.Every = 0
-			c.Options.Rest = func(ctx context.Context, _ time.Duration) error {
-				select {
-				case <-goOn:
-					return nil
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-		})
+		runner, registry := started(t, outcome{promote: true, wait: goOn}, func(c *RunnerConfig) { c.Every = 0 })
 		if started, err := runner.Train(t.Context(), "eve"); !started || err != nil {
 			t.Fatalf("got %v, %v", started, err)
 		}
@@ -154,20 +146,19 @@ func TestOrdersAreTrainedOneAtATime(t *testing.T) {
 
 func TestATrainingThatFailsIsTriedAgain(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		source Source
-		text   string
+		name string
+		err  error
 	}{
-		{"too little", lately{memory: made(2, 1, 1)}, ErrTooLittle.Error()},
-		{"a source that is broken", lately{err: errors.New("store is gone")}, "store is gone"},
+		{"too little", fmt.Errorf("%w: a day", ErrTooLittle)},
+		{"a source that is broken", errors.New("store is gone")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				runner, registry := started(t, tt.source, func(c *RunnerConfig) { c.Every = 2 * time.Hour })
+				runner, registry := started(t, outcome{err: tt.err}, func(c *RunnerConfig) { c.Every = 2 * time.Hour })
 				time.Sleep(settle + time.Minute)
 				synctest.Wait()
 				first := runner.Training()
-				if first.Running || !strings.Contains(first.Error, tt.text) || len(modelsOf(t, registry)) != 1 {
+				if first.Running || !strings.Contains(first.Error, tt.err.Error()) || len(modelsOf(t, registry)) != 1 {
 					t.Fatalf("training %+v", first)
 				}
 				time.Sleep(2*time.Hour - 10*time.Minute)
@@ -196,7 +187,7 @@ func TestAModelThatAlarmsTooMuchIsRolledBack(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				live := &counter{rate: tt.rate, from: time.Now()}
-				_, registry := started(t, lately{memory: &memory{}}, func(c *RunnerConfig) { c.Counter, c.Every = live, 0 })
+				_, registry := started(t, outcome{}, func(c *RunnerConfig) { c.Counter, c.Every = live, 0 })
 				m, err := registry.Add(t.Context(), &model.File{Model: fleet.Model{CreatedAt: time.Now(), Origin: fleet.ModelScheduled}}, fleet.ModelCandidate, "trained", "test")
 				if err != nil {
 					t.Fatal(err)
@@ -220,4 +211,15 @@ func TestAModelThatAlarmsTooMuchIsRolledBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARefusedModelStaysRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, registry := started(t, outcome{}, func(*RunnerConfig) {})
+		time.Sleep(settle + time.Minute)
+		synctest.Wait()
+		if all := modelsOf(t, registry); len(all) != 2 || all[0].State != fleet.ModelRefused || all[1].State != fleet.ModelCurrent {
+			t.Errorf("models %+v", all)
+		}
+	})
 }

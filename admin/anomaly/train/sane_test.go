@@ -54,7 +54,7 @@ func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 	}{
 		{"nothing", func(*memory) {}, "", nil},
 		{"a new season", func(m *memory) {
-			m.change(temperature, 0, 14, warming(8, 14*288)).change(cpuTemp, 0, 14, warming(8, 14*288)).change(humidity, 0, 14, warming(-9, 14*288))
+			m.change(temperature, 0, 14, warming(8, 14*perDay)).change(cpuTemp, 0, 14, warming(8, 14*perDay)).change(humidity, 0, 14, warming(-9, 14*perDay))
 		}, "", nil},
 		{"more customers", func(m *memory) {
 			m.change(cpuUsage, 5, 14, times(1.4, 14)).change(cpuTemp, 5, 14, shifted(3))
@@ -76,7 +76,7 @@ func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 		{"a loose contact on some", func(m *memory) { m.change(cpuTemp, 7, 14, noisy(30), some...) }, "noisy sensors", []string{cpuTemp, "SYN-1-0002"}},
 		{"a loose contact on all", func(m *memory) { m.change(cpuTemp, 9, 14, noisy(30)) }, "noisy sensors", []string{cpuTemp}},
 		{"a failing fan on some", func(m *memory) { m.change(cpuTemp, 7, 14, shifted(14), some...) }, "unlike siblings", []string{cpuTemp, "SYN-1-0002"}},
-		{"a fan that fails more and more", func(m *memory) { m.change(cpuTemp, 5, 14, warming(18, 9*288), 4, 5) }, "unlike siblings", []string{cpuTemp, "SYN-1-0005"}},
+		{"a fan that fails more and more", func(m *memory) { m.change(cpuTemp, 5, 14, warming(18, 9*perDay), 4, 5) }, "unlike siblings", []string{cpuTemp, "SYN-1-0005"}},
 	} {
 		for _, with := range []string{"without a model", "with a model"} {
 			t.Run(tt.name+" "+with, func(t *testing.T) {

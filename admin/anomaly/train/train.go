@@ -46,7 +46,10 @@ const (
 	defaultMinimum = 20 // kiosk days
 
 	// holdOut is the share of the time, at its end, and of the kiosks that a model is measured on and not trained on.
-	holdOut     = 0.2
+	holdOut = 0.2
+	// leastHeldOut is the time that is held out of short ones: faults need room.
+	leastHeldOut = 36 * time.Hour
+
 	maxHeldOut  = 24 // kiosks
 	maxJudged   = 24
 	minTrained  = 4 // kiosks, before any is held out
@@ -107,7 +110,8 @@ func Train(ctx context.Context, src Source, current *model.File, o Options) (*Tr
 	if o.From, err = begin(ctx, src, all, &o); err != nil {
 		return nil, err
 	}
-	t := &Trained{cut: o.To.Add(-time.Duration(holdOut * float64(o.To.Sub(o.From)))).Truncate(time.Minute)}
+	span := o.To.Sub(o.From)
+	t := &Trained{cut: o.To.Add(-max(time.Duration(holdOut*float64(span)), min(leastHeldOut, span/2))).Truncate(time.Minute)}
 	held := 0
 	if len(all) > minTrained {
 		held = min(maxHeldOut, max(1, int(holdOut*float64(len(all)))))
