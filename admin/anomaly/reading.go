@@ -45,7 +45,7 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.id != k.ID {
-		w.renew(s, e, k)
+		w.renew(e, k)
 	}
 	ms := r.Time.UnixMilli()
 	if !r.Source.After(e.source) && r.Source != (fleet.Source{}) || e.gone {
@@ -118,7 +118,7 @@ func (g *gauges) of(values []fleet.Value) []fleet.Value {
 }
 
 // renew begins anew with a kiosk that has got the serial of another one. The entry's lock is held.
-func (w *Watch) renew(s *shard, e *entry, k *fleet.Kiosk) {
+func (w *Watch) renew(e *entry, k *fleet.Kiosk) {
 	if e.open != nil {
 		w.counts.open.Add(-1)
 		w.close(e.open, w.cfg.Now().UTC())
