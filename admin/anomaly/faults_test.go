@@ -69,7 +69,7 @@ func hold(t *testing.T, goals []goal) {
 
 // The table of injected faults: one threshold for all series, at a stated rate of false alarms.
 func TestInjectedFaults(t *testing.T) {
-	tracks := score.Run(injected(120, freshSeeds), detector)
+	tracks := score.Run(injected(100, freshSeeds), detector)
 	alarms := score.Default()
 	r := alarms.Evaluate(tracks, alarms.ThresholdFor(tracks, falsePerDay))
 	t.Log("\n" + tableOf(r))
@@ -87,8 +87,8 @@ func TestInjectedFaults(t *testing.T) {
 // Nobody has labels of his own series: a threshold that was found on other ones has to give about the same alarms.
 func TestAThresholdCarriesOver(t *testing.T) {
 	alarms := score.Default()
-	threshold := alarms.ThresholdFor(score.Run(injected(60, 1000), detector), falsePerDay)
-	r := alarms.Evaluate(score.Run(injected(60, freshSeeds+3000), detector), threshold)
+	threshold := alarms.ThresholdFor(score.Run(injected(40, 1000), detector), falsePerDay)
+	r := alarms.Evaluate(score.Run(injected(40, freshSeeds+3000), detector), threshold)
 	t.Logf("threshold %.3f: recall %.2f, precision %.2f, %.3f false alarms per series and day", threshold, r.Recall(""), r.Precision(), r.FalsePerDay)
 	if r.FalsePerDay > 2*falsePerDay || r.Recall("") < 0.6 {
 		t.Errorf("%.3f false alarms per series and day and recall %.2f, want at most %.2f and 0.60", r.FalsePerDay, r.Recall(""), 2*falsePerDay)
@@ -99,7 +99,7 @@ func TestAThresholdCarriesOver(t *testing.T) {
 // and it finds as much with fewer of them.
 func TestBetterThanEveryNewExtreme(t *testing.T) {
 	for _, seed := range []uint64{freshSeeds + 1000, freshSeeds + 2000} {
-		series := injected(60, seed)
+		series := injected(40, seed)
 		alarms := score.Default()
 		simple := alarms.Evaluate(score.Run(series, score.Extremes), 1)
 		tracks := score.Run(series, detector)

@@ -33,7 +33,7 @@ func (t *tool) evaluateModel() *cobra.Command {
 		Long: `evaluate measures a model, by default the one at work, on new kiosks that begin with what it knows, and
 compares it with the one at work. It looks at a folder as admin model synth writes it (--data), with the faults
 that its labels name or, where there are none, with injected ones; without --data at the last days of the
-time-series store with injected faults. Recall and precision are those at the same rate of false alarms.
+time-series store with injected faults. All figures are those of the configured budget of alarms.
 
 With --format nab, evaluate scores a folder of <category>/<file>.csv with the columns timestamp,value and
 writes the results into --out in the layout of the Numenta benchmark. No label is read for it: --labels

@@ -9,12 +9,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"kioskfleet/admin/anomaly/synth"
+	"kioskfleet/admin/anomaly/train"
 	"kioskfleet/admin/app"
 	"kioskfleet/internal/hashed"
 )
@@ -154,7 +156,7 @@ func faulty(ctx context.Context, o synth.Options, kinds []synth.Kind, perWeek fl
 	return func(yield func(synth.Kiosk) bool) {
 		for k := range o.Fleet() {
 			if len(kinds) > 0 && n > 0 {
-				k = synth.InjectKiosk(k, hashed.Of(o.Seed, hashed.Text(k.Serial)), n, kinds...)
+				k = withFaults(k, hashed.Of(o.Seed, hashed.Text(k.Serial)), n, kinds)
 			}
 			*count += len(k.Windows)
 			if ctx.Err() != nil || !yield(k) {
@@ -162,6 +164,16 @@ func faulty(ctx context.Context, o synth.Options, kinds []synth.Kind, perWeek fl
 			}
 		}
 	}
+}
+
+// withFaults returns the kiosk with faults in metrics that detectors look at.
+func withFaults(k synth.Kiosk, seed uint64, n int, kinds []synth.Kind) synth.Kiosk {
+	watched := synth.InjectKiosk(train.Watched(k), seed, n, kinds...)
+	k.Windows, k.Values = watched.Windows, slices.Clone(k.Values)
+	for i, metric := range watched.Metrics {
+		k.Values[slices.Index(k.Metrics, metric)] = watched.Values[i]
+	}
+	return k
 }
 
 func kindNames() []string {

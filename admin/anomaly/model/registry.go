@@ -89,7 +89,7 @@ func (x *index) model(version string) (fleet.Model, error) {
 // Current returns the model at work with its priors, and the versions that were at work before it, the latest first.
 //
 // Errors: ErrDamaged and ErrForeign, of the index or of the model's file; fleet.ErrNotFound when its file is gone.
-func (r *Registry) Current(ctx context.Context) (*File, []string, error) {
+func (r *Registry) Current(_ context.Context) (*File, []string, error) {
 	x, err := r.readIndex()
 	if err != nil {
 		return nil, nil, err

@@ -29,8 +29,8 @@ type Outcome struct {
 
 // Result is what the alarms at one threshold are worth. An alarm begins with the first point at or above the
 // threshold after HoldOff without one; it is of a fault if it begins in the fault's window or within Grace
-// after it, and false otherwise. Alarms after the first one of a fault count neither way. Points in Probation
-// are not looked at, and faults that end there are no faults.
+// after it, and false otherwise. Alarms after the first one of a fault count neither way. Points before
+// the track's From (or in Probation) are not looked at, and faults that end there are no faults.
 type Result struct {
 	Threshold   float64
 	Faults      []Outcome
@@ -74,7 +74,7 @@ func (a Alarms) Evaluate(tracks []Track, threshold float64) Result {
 func (a Alarms) begins(t Track, threshold float64) []int {
 	var all []int
 	last := -1
-	for i := Probation(len(t.Times)); i < len(t.Times); i++ {
+	for i := t.first(); i < len(t.Times); i++ {
 		if t.Scores[i] < threshold {
 			continue
 		}
@@ -96,9 +96,18 @@ func (a Alarms) fault(t Track, i int) int {
 	return -1
 }
 
+// first returns the first row that is looked at.
+func (t *Track) first() int {
+	if t.From.IsZero() {
+		return Probation(len(t.Times))
+	}
+	i, _ := slices.BinarySearchFunc(t.Times, t.From, time.Time.Compare)
+	return i
+}
+
 // days returns how long a track is looked at.
 func (t *Track) days() float64 {
-	first := Probation(len(t.Times))
+	first := t.first()
 	if first >= len(t.Times) {
 		return 0
 	}
@@ -107,13 +116,13 @@ func (t *Track) days() float64 {
 
 // looksAt reports whether a window has points after probation.
 func (t *Track) looksAt(w Window) bool {
-	first := Probation(len(t.Times))
+	first := t.first()
 	return first < len(t.Times) && !w.To.Before(t.Times[first])
 }
 
 // delay returns how many points of a window, as far as it is looked at, come before row i.
 func (t *Track) delay(n, i int) int {
-	first := Probation(len(t.Times))
+	first := t.first()
 	before := 0
 	for j := i - 1; j >= first && !t.Times[j].Before(t.Windows[n].From); j-- {
 		before++
@@ -133,7 +142,7 @@ func (a Alarms) ThresholdFor(tracks []Track, falsePerDay float64) float64 {
 	days := 0.0
 	for n, t := range tracks {
 		days += t.days()
-		for i := Probation(len(t.Times)); i < len(t.Times); i++ {
+		for i := t.first(); i < len(t.Times); i++ {
 			all = append(all, candidate{t.Scores[i], n, i})
 		}
 	}

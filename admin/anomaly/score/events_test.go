@@ -43,6 +43,18 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
+func TestATrackIsLookedAtFromItsTimeOn(t *testing.T) {
+	track := trackOf(1000, map[int]float64{300: 1, 510: 1, 799: 1, 900: 1}, [2]int{500, 520}, [2]int{895, 905})
+	track.From = row5(800)
+	r := Default().Evaluate([]Track{track}, 1)
+	if len(r.Faults) != 1 || !r.Faults[0].Found || r.False != 0 || math.Abs(r.Days-199.0/288) > 1e-9 {
+		t.Errorf("got %+v", r)
+	}
+	if got := Default().ThresholdFor([]Track{track}, 0); got != 1 {
+		t.Errorf("threshold %v, want 1: with less, row 800 begins an alarm", got)
+	}
+}
+
 func TestResultByKind(t *testing.T) {
 	track := trackOf(1000, map[int]float64{200: 1, 303: 1, 410: 1, 600: 1, 700: 1}, [2]int{200, 210}, [2]int{300, 310}, [2]int{400, 420}, [2]int{500, 510}, [2]int{10, 20})
 	for i, kind := range []string{"dropout", "stuck", "stuck", "drift", "drift"} {

@@ -45,6 +45,8 @@ type Track struct {
 	Times   []time.Time
 	Scores  []float64 // 0 to 1, one for each time
 	Windows []Window  // in order of From
+	// Alarms before this time count neither way; zero: those in Probation do not. The benchmark's score does not heed it.
+	From time.Time
 }
 
 // Scorer scores the values of one series, which it is given one after the other: x as it was at the time at.

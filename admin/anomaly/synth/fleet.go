@@ -2,6 +2,7 @@ package synth
 
 import (
 	"slices"
+	"time"
 
 	"kioskfleet/admin/anomaly/score"
 	"kioskfleet/internal/hashed"
@@ -15,7 +16,8 @@ var partners = map[string][]string{
 }
 
 // InjectKiosk returns the kiosk with up to n faults of the given kinds (all kinds if none is given) in turn, each
-// in one of its metrics, one after the other and labelled. What Inject says holds here as well. A correlation
+// in one of its metrics, one after the other and labelled. What Inject says holds here as well, but faults come
+// from Learnt on. A correlation
 // break is put into a metric that goes with another one; the window names both. The readings may be real ones.
 func InjectKiosk(k Kiosk, seed uint64, n int, kinds ...Kind) Kiosk {
 	made := k
@@ -29,9 +31,11 @@ func InjectKiosk(k Kiosk, seed uint64, n int, kinds ...Kind) Kiosk {
 	if len(signals) == 0 || len(k.Times) == 0 {
 		return made
 	}
-	signals[0].occupy(k.Windows)
+	learnt, _ := slices.BinarySearchFunc(k.Times, k.Learnt(), time.Time.Compare)
+	signals[0].occupy(k.Windows, learnt)
 	for m := range signals {
-		signals[m].taken = signals[0].taken // one fault at a time in the whole kiosk
+		// One fault at a time in the whole kiosk.
+		signals[m].taken, signals[m].first = signals[0].taken, signals[0].first
 	}
 	random := draws(seed, hashed.Text(k.Serial))
 	for _, kind := range random.turns(n, kinds) {

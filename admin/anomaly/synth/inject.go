@@ -27,7 +27,7 @@ func Inject(background score.Series, seed uint64, n int, kinds ...Kind) score.Se
 		s.values = append(s.values, p.Value)
 	}
 	s.unbounded()
-	s.occupy(background.Windows)
+	s.occupy(background.Windows, score.Probation(len(s.times)))
 	random := draws(seed, hashed.Text(background.Name))
 	windows := slices.Clone(background.Windows)
 	for _, kind := range random.turns(n, kinds) {
@@ -68,12 +68,10 @@ func (r source) turns(n int, kinds []Kind) []Kind {
 	return all
 }
 
-// occupy marks the windows, what is near them and the first part as taken.
-func (s *signal) occupy(windows []score.Window) {
-	if s.taken == nil {
-		s.taken = make([]bool, len(s.times))
-	}
-	for i := range min(max(score.Probation(len(s.times)), clearance), len(s.taken)) {
+// occupy marks the windows, what is near them and the first points as taken.
+func (s *signal) occupy(windows []score.Window, first int) {
+	s.taken, s.first = make([]bool, len(s.times)), first
+	for i := range min(max(first, clearance), len(s.taken)) {
 		s.taken[i] = true
 	}
 	for _, w := range windows {
@@ -257,8 +255,8 @@ func (s *signal) copyFrom(other, from int, x []float64) bool {
 	if other < 0 || other+len(x) > from {
 		return false
 	}
-	if slices.Contains(s.taken[other:other+len(x)], true) && other >= score.Probation(len(s.times)) {
-		return false
+	if from := max(other, s.first); slices.Contains(s.taken[from:max(other+len(x), from)], true) {
+		return false // no values of a fault
 	}
 	copy(x, s.values[other:other+len(x)])
 	return true

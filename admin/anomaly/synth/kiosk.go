@@ -29,9 +29,18 @@ func (k *Kiosk) Reading(i int, into []fleet.Value) []fleet.Value {
 	return into
 }
 
-// Track returns scores of the whole kiosk, one for each reading, with its windows.
+// Track returns scores of the whole kiosk, one for each reading, with its windows, to be looked at from Learnt on.
 func (k *Kiosk) Track(scores []float64) score.Track {
-	return score.Track{Name: k.Serial, Times: k.Times, Scores: scores, Windows: k.Windows}
+	return score.Track{Name: k.Serial, Times: k.Times, Scores: scores, Windows: k.Windows, From: k.Learnt()}
+}
+
+// Learnt is when a detector has seen enough of the kiosk to be judged: after a third of its time, at most five days.
+// No fault is injected before. Zero without readings.
+func (k *Kiosk) Learnt() time.Time {
+	if len(k.Times) == 0 {
+		return time.Time{}
+	}
+	return k.Times[0].Add(min(k.Times[len(k.Times)-1].Sub(k.Times[0])/3, 5*24*time.Hour))
 }
 
 // Options say what fleet is made.
@@ -216,11 +225,9 @@ func (m *machine) pass(seconds float64) {
 	m.chip += (m.load - m.chip) * (1 - math.Exp(-seconds/15))
 	m.sink += (m.load - m.sink) * (1 - math.Exp(-seconds/90))
 	m.grown += m.growth * seconds / 86400
-	if math.Abs(hour(m.now)-4) < 0.01 {
-		m.leaked = 0 // restarted every night
-		if m.now.Day() == 1 {
-			m.grown = 0 // and tidied up every month
-		}
+	m.leaked -= m.leaked * seconds / (12 * 3600) // caches make room
+	if hour(m.now) < 0.01 && m.now.Day() == 1 {
+		m.grown = 0 // tidied up every month
 	}
 	if m.brownLeft -= seconds; m.brownLeft < 0 && m.site.Float64() < seconds/86400 {
 		m.brownLeft, m.brownHeight = m.site.between(180, 840), m.site.between(0.5, 1)
@@ -229,7 +236,7 @@ func (m *machine) pass(seconds float64) {
 
 // use is what a customer uses up; staff fill up at once what is low in the opening hours.
 func (m *machine) use() {
-	m.leaked += m.leak * (1 - m.leaked/36)
+	m.leaked += m.leak
 	m.supplies[paperLevel] -= m.perUse[paperLevel] * m.r.between(0.5, 1.5)
 	m.supplies[inkLevel] -= m.perUse[inkLevel] * m.r.between(0.5, 1.5)
 	m.supplies[cashLevel] += m.perUse[cashLevel] * m.r.between(0, 2)

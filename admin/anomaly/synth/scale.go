@@ -10,7 +10,8 @@ import (
 type signal struct {
 	times     []time.Time
 	values    []float64
-	taken     []bool  // points that are in or near a fault or an anomaly of the background's own
+	taken     []bool  // points that are in or near a fault or an anomaly of the background's own, or to learn from
+	first     int     // points that are to learn from
 	low, high float64 // what is possible
 	step      float64 // of the sensor; 0 if it has none
 

@@ -30,17 +30,23 @@ type Evaluation struct {
 	Found  []bool // of each fault, in the order of the trials: the same fault of two evaluations stands at the same place
 	False  int    // anomalies on clean background
 	Alarms int    // on faulty background that were of a fault or of none, each fault counted once
+	Rounds int    // how many times the same background was used with other faults
 }
 
-// leastRate is the lowest rate of false alarms, per kiosk and day, at which recall and precision are measured.
-const leastRate = 0.1
+// independent returns how many alarms say something by themselves: a false one comes in each round.
+func (e *Evaluation) independent() int { return e.Alarms / max(e.Rounds, 1) }
+
+// opens is the score from which on watch.Kiosk opens an anomaly.
+const opens = 0.99
 
 // Evaluate measures models on trials: each kiosk begins anew with the prior of the model, as a new kiosk would. All
 // models see the same; the evaluations come in their order.
 //
-// False alarms are the anomalies that open on clean background, or outside of faults where there is no other, with the
-// budget of the configuration. Recall, precision and delay are those of package score, for all models at the same rate
-// of false alarms, since more alarms find more: that of the model with the fewest, but at least leastRate.
+// All figures are those of the budget in the configuration: recall, precision and delay those of package score at the
+// score that opens an anomaly; false alarms the anomalies that open on clean background, from a kiosk's first hour on,
+// or outside of faults where there is no other background. A model without priors leaves a new kiosk with far more
+// alarms; of these, more alarms find more: when it is compared with another one, it is measured at the score at which
+// it has no more false alarms than the first model, or the budget, whichever are more.
 //
 // Errors: those of the trials; ErrTooLittle if there was none.
 func Evaluate(ctx context.Context, cfg *watch.Config, trials func(ctx context.Context, each func(Trial) error) error, models ...*model.File) ([]Evaluation, error) {
@@ -56,17 +62,17 @@ func Evaluate(ctx context.Context, cfg *watch.Config, trials func(ctx context.Co
 	if err != nil {
 		return nil, err
 	}
-	rate := math.Inf(1)
+	out := make([]Evaluation, len(models))
 	for i := range runs {
 		if len(runs[i].faulty) == 0 {
 			return nil, fmt.Errorf("%w: no kiosk to measure a model on", ErrTooLittle)
 		}
-		background, opened := runs[i].background()
-		rate = min(rate, float64(opened)/days(background))
-	}
-	out := make([]Evaluation, len(models))
-	for i := range runs {
-		out[i] = runs[i].evaluation(max(rate, leastRate))
+		threshold := opens
+		if i > 0 && len(models[i].Prior) == 0 {
+			background, _ := runs[i].background()
+			threshold = max(opens, score.Default().ThresholdFor(background, max(out[0].FalsePerDay, cfg.Budget/7)))
+		}
+		out[i] = runs[i].evaluation(threshold)
 	}
 	return out, nil
 }
@@ -137,10 +143,9 @@ func days(tracks []score.Track) (sum float64) {
 	return sum
 }
 
-func (r *runs) evaluation(rate float64) Evaluation {
-	alarms := score.Default()
+func (r *runs) evaluation(threshold float64) Evaluation {
 	background, opened := r.background()
-	result := alarms.Evaluate(r.faulty, alarms.ThresholdFor(background, rate))
+	result := score.Default().Evaluate(r.faulty, threshold)
 	e := Evaluation{False: opened, Found: make([]bool, len(result.Faults))}
 	e.Series, e.Faults, e.Days = len(background), len(result.Faults), days(background)
 	e.FalsePerDay = float64(opened) / e.Days
@@ -161,7 +166,7 @@ func (r *runs) evaluation(rate float64) Evaluation {
 		}
 		e.ByKind[kind] = fleet.ModelKindFigures{Faults: n, Recall: result.Recall(kind)}
 	}
-	e.Alarms = found + result.False
+	e.Alarms, e.Rounds = found+result.False, len(r.faulty)/len(background)
 	e.Recall, e.Precision, e.DelayPoints = ratio(found, e.Faults), ratio(found, e.Alarms), math.NaN()
 	if found > 0 {
 		e.DelayPoints = result.MedianDelay("")
@@ -305,13 +310,13 @@ func Labelled(dir string) (func(ctx context.Context, each func(Trial) error) err
 		return nil, err
 	}
 	known := slices.ContainsFunc(folder.Kiosks, func(e synth.Entry) bool { return len(e.Windows) > 0 })
-	return func(ctx context.Context, each func(Trial) error) error {
+	return func(_ context.Context, each func(Trial) error) error {
 		for i := range folder.Kiosks {
 			k, err := folder.Kiosk(i)
 			if err != nil {
 				return err
 			}
-			if len(k.Times) < fewest {
+			if k = Watched(k); len(k.Times) < fewest {
 				continue
 			}
 			if known {

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"kioskfleet/admin/anomaly/synth"
@@ -32,10 +33,19 @@ func (m *memory) span() (from, to time.Time) {
 	return times[0], times[len(times)-1].Add(time.Millisecond)
 }
 
-// made returns a fleet in which nothing is wrong.
+// fleets keeps what was made: making takes longer than what is tested.
+var fleets sync.Map
+
+// made returns a fleet in which nothing is wrong, for the caller to change.
 func made(kiosks, days int, seed uint64) *memory {
+	o := synth.Options{Kiosks: kiosks, Days: days, Step: 5 * time.Minute, Seed: seed}
+	once, _ := fleets.LoadOrStore(o, sync.OnceValue(func() []synth.Kiosk { return slices.Collect(o.Fleet()) }))
 	m := &memory{}
-	for k := range (synth.Options{Kiosks: kiosks, Days: days, Step: 5 * time.Minute, Seed: seed}).Fleet() {
+	for _, k := range once.(func() []synth.Kiosk)() {
+		k.Values = slices.Clone(k.Values)
+		for i := range k.Values {
+			k.Values[i] = slices.Clone(k.Values[i])
+		}
 		m.kiosks = append(m.kiosks, k)
 	}
 	return m

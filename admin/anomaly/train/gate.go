@@ -13,10 +13,12 @@ import (
 )
 
 // The gate calls a model worse only if that is hardly chance: the difference would be as large or larger with this
-// probability if both were equally good. For each kind of fault, of which there are few and many kinds, it is stricter.
+// probability if both were equally good. It asks several questions, and each kind of fault is one more.
 const (
-	chance       = 0.05
-	chanceOfKind = 0.01
+	chance       = 0.01
+	chanceOfKind = 0.002
+	// leastOfKind is how many faults of a kind say something of it.
+	leastOfKind = 10
 )
 
 // Gate compares a candidate with the model at work, by evaluations on the same trials, and returns one check for each
@@ -55,7 +57,7 @@ func kinds(candidate, current Evaluation) fleet.ModelCheck {
 	var worse []string
 	for _, kind := range slices.Sorted(maps.Keys(candidate.ByKind)) {
 		a, b := candidate.ByKind[kind], current.ByKind[kind]
-		if significantlyLower(a.Recall, a.Faults, b.Recall, b.Faults, chanceOfKind) {
+		if min(a.Faults, b.Faults) >= leastOfKind && significantlyLower(a.Recall, a.Faults, b.Recall, b.Faults, chanceOfKind) {
 			worse = append(worse, fmt.Sprintf("%s %s instead of %s", kind, share(a.Recall), share(b.Recall)))
 		}
 	}
@@ -66,7 +68,7 @@ func kinds(candidate, current Evaluation) fleet.ModelCheck {
 }
 
 func precision(candidate, current Evaluation) fleet.ModelCheck {
-	worse := significantlyLower(candidate.Precision, candidate.Alarms, current.Precision, current.Alarms, chance)
+	worse := significantlyLower(candidate.Precision, candidate.independent(), current.Precision, current.independent(), chance)
 	return fleet.ModelCheck{Name: "precision", Passed: !worse, Text: fmt.Sprintf("%s of %d alarms were of a fault, %s of %d with the model at work",
 		share(candidate.Precision), candidate.Alarms, share(current.Precision), current.Alarms)}
 }
@@ -113,7 +115,8 @@ func (o *Outcome) State() fleet.ModelState {
 	return fleet.ModelRefused
 }
 
-// Make trains a model, measures it and the one at work on what was held out, and lets the gate decide.
+// Make trains a model, measures it and the one at work on what was held out, and lets the gate decide. One whose data
+// is at fault is refused unmeasured.
 //
 // Errors: those of Train and of the source.
 func Make(ctx context.Context, src Source, current *model.File, o Options) (*Outcome, error) {
@@ -124,13 +127,16 @@ func Make(ctx context.Context, src Source, current *model.File, o Options) (*Out
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
+	if t.File.Checks = t.Checks; !t.Sane() {
+		return &Outcome{File: t.File, Reason: failed(t.Checks)}, nil
+	}
 	evaluations, err := Evaluate(ctx, &o.Watch, t.injected(src, &o), t.File, current)
 	if err != nil {
 		return nil, err
 	}
 	f := t.File
 	f.Figures, f.Against = &evaluations[0].ModelFigures, &evaluations[1].ModelFigures
-	f.Checks = append(t.Checks, Gate(evaluations[0], evaluations[1], o.Watch.Budget)...)
+	f.Checks = append(f.Checks, Gate(evaluations[0], evaluations[1], o.Watch.Budget)...)
 	out := &Outcome{File: f}
 	if why := failed(f.Checks); why != "" {
 		out.Reason = why

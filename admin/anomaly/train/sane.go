@@ -27,6 +27,7 @@ const (
 
 	flatTimes  = 10.0 // as many times less movement than usual
 	noisyTimes = 4.0  // as many times more
+	noisyShape = 1.5  // and as many times more in proportion to the spread of a day, than another fleet
 
 	movesMostly = 0.5 // share of the readings that differ from the one before, where movement can be compared
 
@@ -34,8 +35,9 @@ const (
 	apartWays    = 10.0 // of what one of them does in all the time,
 	apartSpreads = 1.5  // and of what the sensor does within a day
 
-	badDays  = 2 // days with it that are no accident
-	siblings = 5 // kiosks of which a median says something
+	badDays      = 2 // days with it that are no accident
+	siblings     = 5 // kiosks of which a median says something
+	manySiblings = 6 // kiosks of which one that leaves the others can be told from those that differ anyway
 )
 
 // Shares of the kiosks that may be left out of a training, which then goes on without them. In a large fleet some
@@ -137,7 +139,7 @@ func (e *examination) metric(name string) {
 		if tr == nil {
 			continue
 		}
-		s := subject{trace: tr, group: groups.of(&t.kiosk), known: moves(name)}
+		s := subject{trace: tr, group: groups.of(&t.kiosk, siblings), many: groups.of(&t.kiosk, manySiblings), known: moves(name)}
 		s.worked, s.close = textureOf(e.current, &t.kiosk, name)
 		for kind := range faultKinds {
 			if text, bad := s.has(kind); bad {
@@ -224,6 +226,7 @@ func describe(metric, what string, faults []fault, of int) string {
 type subject struct {
 	trace  *trace
 	group  *group         // siblings with itself; nil: too few
+	many   *group         // a group of more of them
 	worked *model.Texture // how it moved for the model at work; nil: it does not know
 	close  bool           // which saw it at the same site
 	known  bool           // it moves all the time in any kiosk
@@ -298,12 +301,16 @@ func (s *subject) saturated() (string, bool) {
 	if len(days) >= 2*badDays {
 		usual = min(usual, days[len(days)/4])
 	}
-	bad := len(days)
-	for bad > 0 && days[bad-1] >= max(limitAtLeast, limitTimes*usual) {
-		bad--
+	limits := map[float64][]float64{} // shares of the bad days, by the value of the limit: a sensor's stays where it is
+	for i := range s.trace.days {
+		if d := &s.trace.days[i]; d.seen() && d.atLimit() >= max(limitAtLeast, limitTimes*usual) {
+			limits[d.limit()] = append(limits[d.limit()], d.atLimit())
+		}
 	}
-	if n := len(days) - bad; n >= badDays {
-		return fmt.Sprintf("%d%% of the readings on %d days, %d%% is usual", percent(median(days[bad:])), n, percent(usual)), true
+	for limit, shares := range limits {
+		if len(shares) >= badDays {
+			return fmt.Sprintf("%d%% of the readings at %.4g on %d days, %d%% is usual", percent(median(shares)), limit, len(shares), percent(usual)), true
+		}
 	}
 	return "", false
 }

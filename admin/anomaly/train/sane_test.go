@@ -45,6 +45,7 @@ const (
 
 func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 	some := []int{1, 4, 7}
+	healthy := known(t, made(12, 14, 2))
 	for _, tt := range []struct {
 		name   string
 		change func(*memory)
@@ -72,6 +73,7 @@ func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 		{"hardly moving", func(m *memory) { m.change(cpuTemp, 7, 14, jittering(45, 0.01), some...) }, "flat sensors", []string{cpuTemp, "SYN-1-0002"}},
 		{"hardly moving on all", func(m *memory) { m.change(cpuTemp, 7, 14, jittering(45, 0.01)) }, "flat sensors", []string{cpuTemp}},
 		{"a loose contact on some", func(m *memory) { m.change(cpuTemp, 7, 14, noisy(30), some...) }, "noisy sensors", []string{cpuTemp, "SYN-1-0002"}},
+		{"a loose contact on all", func(m *memory) { m.change(cpuTemp, 9, 14, noisy(30)) }, "noisy sensors", []string{cpuTemp}},
 		{"a failing fan on some", func(m *memory) { m.change(cpuTemp, 7, 14, shifted(14), some...) }, "unlike siblings", []string{cpuTemp, "SYN-1-0002"}},
 		{"a fan that fails more and more", func(m *memory) { m.change(cpuTemp, 5, 14, warming(18, 9*288), 4, 5) }, "unlike siblings", []string{cpuTemp, "SYN-1-0005"}},
 	} {
@@ -82,7 +84,7 @@ func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 				tt.change(m)
 				var current *model.File
 				if with == "with a model" {
-					current = known(t, made(12, 14, 2))
+					current = healthy
 				}
 				checks, out := examine(traced(t, m), current)
 				for _, c := range checks {

@@ -47,10 +47,10 @@ func keysOf(k *fleet.Kiosk) []string {
 	return slices.Compact([]string{model.Key(k.Model, k.Site), model.Key(k.Model, ""), model.Key("", "")})
 }
 
-// of returns the closest group of a kiosk; nil when none is large enough.
-func (g groups) of(k *fleet.Kiosk) *group {
+// of returns the closest group of a kiosk with at least n kiosks; nil when none is large enough.
+func (g groups) of(k *fleet.Kiosk, n int) *group {
 	for _, key := range keysOf(k) {
-		if found := g[key]; found != nil {
+		if found := g[key]; found != nil && found.texture.Kiosks >= n {
 			return found
 		}
 	}
@@ -148,66 +148,74 @@ func wayOf(x []float64) float64 {
 	return high - low
 }
 
-// noisy looks for days with much more movement than the kiosk's other days, each measured by what siblings do on it.
+// noisy looks for days with much more movement than the kiosk's other days: each measured by what siblings do on it,
+// and each by itself, for noise on all of them.
 func (s *subject) noisy() (string, bool) {
 	own := s.trace.texture()
 	if own.Moving < movesMostly {
 		return "", false
 	}
-	var days []float64
-	unit := 1.0
-	for day := range s.trace.days {
-		d := &s.trace.days[day]
-		if !d.seen() {
-			continue
-		}
-		rough := d.roughness()
-		if s.group != nil {
-			rough /= s.group.rough[day]
-			unit = s.group.texture.Rough
-		}
-		if !math.IsNaN(rough) && !math.IsInf(rough, 0) {
-			days = append(days, rough)
-		}
-	}
-	if len(days) < 2*badDays {
+	alone := s.trace.of((*daily).roughness, nil)
+	slices.Sort(alone)
+	if len(alone) < 2*badDays {
 		return "", false
 	}
-	slices.Sort(days)
-	usual := days[(len(days)-1)/2]
 	if s.group != nil {
-		usual = days[len(days)/4]
+		var beside []float64
+		for day := range s.trace.days {
+			if d := &s.trace.days[day]; d.seen() && s.group.rough[day] > 0 {
+				beside = append(beside, d.roughness()/s.group.rough[day])
+			}
+		}
+		slices.Sort(beside)
+		if bad, usual := far(beside, len(beside)/4); len(bad) >= badDays {
+			return noisyText(s.group.texture.Rough*median(bad), len(bad), s.group.texture.Rough*usual), true
+		}
 	}
-	bad := len(days)
-	for bad > 0 && days[bad-1] > noisyTimes*usual && usual > 0 {
-		bad--
+	if bad, usual := far(alone, (len(alone)-1)/2); len(bad) >= badDays {
+		return noisyText(median(bad), len(bad), usual), true
 	}
-	if n := len(days) - bad; n >= badDays {
-		return fmt.Sprintf("%.2g from reading to reading on %d days, %.2g is usual", unit*median(days[bad:]), n, unit*usual), true
-	}
-	if s.worked != nil && s.worked.Rough > 0 {
-		all := s.close && s.group != nil && s.group.texture.Rough > noisyTimes*s.worked.Rough
-		if own.Rough > noisyTimes*noisyTimes*s.worked.Rough || all && own.Rough > noisyTimes*s.worked.Rough {
-			return fmt.Sprintf("%.2g from reading to reading, %.2g is usual", own.Rough, s.worked.Rough), true
+	// More of everything is another place; more from reading to reading than over the day is noise.
+	if w := s.worked; w != nil && w.Rough > 0 && own.Rough*w.Spread > noisyShape*w.Rough*own.Spread {
+		all := s.close && s.group != nil && s.group.texture.Rough > noisyTimes*w.Rough
+		if own.Rough > noisyTimes*noisyTimes*w.Rough || all && own.Rough > noisyTimes*w.Rough {
+			return noisyText(own.Rough, len(alone), w.Rough), true
 		}
 	}
 	return "", false
 }
 
+// far returns those of sorted days that are far beyond the one at a place, and that one.
+func far(days []float64, at int) (bad []float64, usual float64) {
+	if len(days) == 0 || days[at] <= 0 {
+		return nil, 0
+	}
+	first := len(days)
+	for first > 0 && days[first-1] > noisyTimes*days[at] {
+		first--
+	}
+	return days[first:], days[at]
+}
+
+func noisyText(rough float64, days int, usual float64) string {
+	return fmt.Sprintf("%.2g from reading to reading on %d days, %.2g is usual", rough, days, usual)
+}
+
 // apart looks for a kiosk whose distance to its siblings changes, for days, far more than theirs to each other. A
-// distance that stays, such as of a kiosk in the sun, is none.
+// distance that stays, such as of a kiosk in the sun, is none. What mostly stands still, such as a level that somebody
+// fills up, is left to customers.
 func (s *subject) apart() (string, bool) {
-	if s.group == nil || math.IsNaN(s.group.way) {
+	if s.many == nil || math.IsNaN(s.many.way) || s.many.texture.Moving < movesMostly {
 		return "", false
 	}
-	distance := s.group.apart(s.trace)
+	distance := s.many.apart(s.trace)
 	if len(distance) < 2*badDays {
 		return "", false
 	}
 	moved := wayOf(distance)
-	spread := max(median(s.trace.of((*daily).spread, nil)), s.group.texture.Spread)
-	if moved > apartTimes*s.group.step && moved > apartWays*s.group.way && moved > apartSpreads*spread {
-		return fmt.Sprintf("by %.3g, %.2g is usual", moved, s.group.way), true
+	spread := max(median(s.trace.of((*daily).spread, nil)), s.many.texture.Spread)
+	if moved > apartTimes*s.many.step && moved > apartWays*s.many.way && moved > apartSpreads*spread {
+		return fmt.Sprintf("by %.3g, %.2g is usual", moved, s.many.way), true
 	}
 	return "", false
 }

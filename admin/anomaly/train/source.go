@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/anomaly/score"
 	"kioskfleet/admin/anomaly/synth"
 	"kioskfleet/admin/fleet"
@@ -23,7 +24,7 @@ type Source interface {
 }
 
 // Folder is a source of files in the layout of package synth. What its labels call a fault is left out: it is nothing
-// to learn.
+// to learn. So are metrics that detectors do not look at.
 type Folder struct {
 	files *synth.Folder
 	at    map[string]int // by serial
@@ -66,7 +67,7 @@ func (f *Folder) Readings(ctx context.Context, serial string, from, to time.Time
 	return pass(ctx, &k, from, to, each)
 }
 
-// pass gives the readings of a kiosk that are in no fault.
+// pass gives the readings of a kiosk that are in no fault, with the metrics that detectors look at.
 func pass(ctx context.Context, k *synth.Kiosk, from, to time.Time, each func(time.Time, []fleet.Value) error) error {
 	var values []fleet.Value
 	for i, at := range k.Times {
@@ -76,12 +77,27 @@ func pass(ctx context.Context, k *synth.Kiosk, from, to time.Time, each func(tim
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		values = k.Reading(i, values)
+		values = slices.DeleteFunc(k.Reading(i, values), func(v fleet.Value) bool { return !anomaly.Watched(v.Metric) })
 		if err := each(at, values); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Watched returns the kiosk with the metrics that detectors look at, and their faults.
+func Watched(k synth.Kiosk) synth.Kiosk {
+	out := k
+	out.Metrics, out.Values = nil, nil
+	for i, metric := range k.Metrics {
+		if anomaly.Watched(metric) {
+			out.Metrics, out.Values = append(out.Metrics, metric), append(out.Values, k.Values[i])
+		}
+	}
+	out.Windows = slices.DeleteFunc(slices.Clone(k.Windows), func(w score.Window) bool {
+		return len(w.Metrics) > 0 && !anomaly.Watched(w.Metrics[0])
+	})
+	return out
 }
 
 func inFault(windows []score.Window, at time.Time) bool {

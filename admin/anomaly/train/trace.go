@@ -124,6 +124,14 @@ func (d *daily) atLimit() float64 {
 	return float64(max(d.atLow, d.atHigh)) / float64(d.n)
 }
 
+// limit returns the one of both that more readings are at.
+func (d *daily) limit() float64 {
+	if d.atLow > d.atHigh {
+		return d.low
+	}
+	return d.high
+}
+
 // of returns what f says of each day that was seen and that keep, unless nil, wants.
 func (t *trace) of(f func(*daily) float64, keep func(day int) bool) []float64 {
 	var out []float64

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// noises are ordinary surprises that a kiosk may have, as they come every minute: none of them is an anomaly.
+// noises are ordinary surprises that a kiosk may have, as they come every five minutes: none of them is an anomaly.
 var noises = []struct {
 	name string
 	next func(r *rand.Rand) func(minute int) float64
@@ -23,7 +23,7 @@ var noises = []struct {
 	{"in clusters", func(r *rand.Rand) func(int) float64 {
 		level := 0.0
 		return func(int) float64 {
-			if level -= level / 40; r.Float64() < 1.0/600 {
+			if level -= level / 8; r.Float64() < 1.0/120 {
 				level = 2 + r.ExpFloat64()
 			}
 			return level + 0.4*r.ExpFloat64()
@@ -50,7 +50,8 @@ func judged(next func(int) float64, budget float64, weeks int) int {
 	cfg.Budget = budget
 	k := New(&cfg, nil)
 	opened := 0
-	for minute := range weeks * 7 * 24 * 60 {
+	for n := range weeks * 7 * 24 * 12 {
+		minute := 5 * n
 		k.clock.tick(int64(minute+1) * 60_000)
 		if found := k.judge([channels]float64{alone: next(minute)}); found.Fired && minute > 2*7*24*60 {
 			opened++

@@ -8,7 +8,7 @@ const (
 	lasting = 8 * 60.0   // over which a small difference is added up
 	// A gap is longer than so many intervals and seconds. After it everything starts anew, and there is nothing to compare
 	// for restart seconds; a metric that was away by itself needs settle seconds, if that was not for a pause.
-	gapIntervals = 4
+	gapIntervals = 3.5
 	outage       = 20.0
 	restart      = 20 * 60.0
 	settle       = 8 * 60.0

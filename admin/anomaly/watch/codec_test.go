@@ -104,7 +104,7 @@ func FuzzUnmarshalBinary(f *testing.F) {
 	f.Add(state, 100, byte(7))
 	f.Add(state, len(state)-30, byte(255))
 	f.Add(state[:200], 1, byte(0))
-	f.Fuzz(func(t *testing.T, b []byte, at int, x byte) {
+	f.Fuzz(func(_ *testing.T, b []byte, at int, x byte) {
 		b = slices.Clone(b)
 		if at >= 0 && at < len(b) {
 			b[at] = x

@@ -18,7 +18,7 @@ func TestOrdinaryWeeksKeepTheBudget(t *testing.T) {
 	for n := range kiosks {
 		k := New(&cfg, nil)
 		known := begin.AddDate(0, 0, 7)
-		run(simulated(71, n), begin, known.AddDate(0, 0, 7*weeks), 30*time.Second, func(at time.Time, v []fleet.Value) {
+		run(simulated(71, n), begin, known.AddDate(0, 0, 7*weeks), time.Minute, func(at time.Time, v []fleet.Value) {
 			if f := k.Step(at, v, nil); f.Fired && at.After(known) {
 				anomalies++
 				t.Logf("kiosk %d %s: %s", n, at.Format(time.DateTime), k.Explain()[0].Text)
@@ -62,7 +62,7 @@ func TestGapsAreNoAnomaly(t *testing.T) {
 		serving bool
 		restart bool
 	}{
-		{"a restart", 90 * time.Second, true, true},
+		{"a restart", 2 * time.Minute, true, true},
 		{"an outage", 15 * time.Minute, true, false},
 		{"maintenance", 2 * time.Hour, false, true},
 		{"a night without power", 11 * time.Hour, true, true},

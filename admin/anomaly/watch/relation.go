@@ -5,7 +5,8 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
-// relation is what other metrics say about one: its movement is expected to be a sum of theirs.
+// relation is what other metrics say about one: its movement is expected to be a sum of theirs. What remains is judged at
+// once, and smoothed over minutes, so that a small difference that lasts is found.
 type relation struct {
 	count     uint8
 	from      [partners]uint8 // movements of other sensors: sensor × moves + move
@@ -88,7 +89,7 @@ func (r *relation) judge(movement, expected, grain, smooth float32) part {
 }
 
 const (
-	warm = 400 // readings until a relation is judged
+	warm = 400 // readings learnt until a relation is judged
 	most = 12  // evidence; what is rarer is not known
 	// What is less than audible times its usual size is not worth a look at its tail.
 	audible = 2

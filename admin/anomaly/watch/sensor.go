@@ -42,17 +42,17 @@ type sensor struct {
 	metric  *detect.Metric
 	present bool           // in this reading
 	x       float64        // its value
-	origin  float64        // of the numbers below: the first value
+	origin  float64        // the first value, from which those below are counted
 	last    int64          // when it was there, Unix milliseconds
 	since   int64          // when it came, or came back after a pause
 	ready   int64          // when it can be compared
 	v       float32        // the value
-	mean    float32        // over two hours
+	mean    float32        // over the last hours
 	soon    float32        // over half a minute
 	later   float32        // over two minutes
 	move    [moves]float32 // against the mean
 	awake   uint8          // readings since a gap, up to awakening
-	leap    float32        // largest step between two values, fading over days
+	leap    float32        // largest step between two values, fading over a day
 	steps   float32        // learnt as to how it goes together with others
 	grain   float32        // smallest step between two values, about half of it
 	rel     relation

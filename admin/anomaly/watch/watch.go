@@ -3,8 +3,8 @@
 // allows.
 //
 // A Kiosk does no I/O and reads no clock: it is a function of the readings that it was given, so that a backtest and
-// the live fleet see the same. It keeps no readings; what it keeps is of fixed size for its number of metrics, about
-// BytesPerMetric each.
+// the live fleet see the same. It keeps no readings; what it keeps is of fixed size for its number of metrics: of twelve,
+// 31 KB in memory and 24 KB as written. docs/anomaly-kiosk.md has the mathematics.
 package watch
 
 import (
@@ -24,7 +24,8 @@ type Config struct {
 // Default returns the frozen configuration.
 func Default() Config { return Config{Detect: detect.Default(), Budget: 0.5} }
 
-// MaxMetrics is how many metrics of a kiosk are watched: of more, the first by name.
+// MaxMetrics is how many metrics of a kiosk are watched: of more, the first by name. Those that come when there are as many
+// are left out as well.
 const MaxMetrics = 32
 
 // Tuning returns the factor on the budget that feedback has given a metric; see fleet.AnomalyTuning.

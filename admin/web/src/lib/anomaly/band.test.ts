@@ -35,6 +35,9 @@ describe('what is expected', () => {
     expect(expectedOf({ ...sensor, band, low: 1, high: 2 }, span, 'UTC', unusual)).toEqual(expectedIn(band, span, 'UTC'));
     expect(expectedOf({ ...sensor, low: 1, high: 2 }, span, 'UTC', unusual)).toEqual([{ ...unusual, low: 1, high: 2 }]);
     expect(expectedOf(sensor, span, 'UTC', unusual)).toEqual([]);
+    expect(expectedOf({ ...sensor, kind: 'relation', band, low: 1, high: 2 }, { ...span, to: noon + 3 * HOUR }, 'UTC', unusual)).toEqual([
+      { from: noon, to: noon + HOUR, low: 12, high: 22 }, { ...unusual, low: 1, high: 2 }, { from: noon + 2 * HOUR, to: noon + 3 * HOUR, low: 14, high: 24 },
+    ]);
   });
 
   it('is known at a moment', () => {

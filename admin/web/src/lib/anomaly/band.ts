@@ -30,11 +30,17 @@ export function expectedIn(band: AnomalyBand[], { from, to }: Span, zone: string
   return stretches;
 }
 
-/** What is expected of a sensor in a span: hour by hour, or where only that much is known, while it was unusual. */
-export function expectedOf(sensor: AnomalySensor, span: Span, zone: string, unusual: Span): Stretch[] {
-  if (sensor.band && sensor.band.length > 0) return expectedIn(sensor.band, span, zone);
-  const { low, high } = sensor;
-  return low === undefined || high === undefined ? [] : [{ ...unusual, low, high }];
+/** Kinds of which the hours say nothing: the value may be usual at this hour, and not beside the other sensors or kiosks. */
+const BESIDE_OTHERS: ReadonlySet<string> = new Set(['relation', 'peers']);
+
+/**
+ * What is expected of a sensor in a span: hour by hour; while it was unusual, what was expected then where the hours do
+ * not say it, because it depends on others or too little is known.
+ */
+export function expectedOf(sensor: AnomalySensor, { from, to }: Span, zone: string, unusual: Span): Stretch[] {
+  const { band = [], low, high } = sensor;
+  if (low === undefined || high === undefined || (band.length > 0 && !BESIDE_OTHERS.has(sensor.kind))) return expectedIn(band, { from, to }, zone);
+  return [...expectedIn(band, { from, to: unusual.from }, zone), { ...unusual, low, high }, ...expectedIn(band, { from: unusual.to, to }, zone)];
 }
 
 /** What is expected at a moment. */
