@@ -14,6 +14,16 @@ import (
 	"kioskfleet/internal/durablefile"
 )
 
+// conflict is a fleet.ErrConflict that says in its own words what stands in the way.
+type conflict string
+
+func (c conflict) Error() string { return string(c) }
+
+// Unwrap makes it a fleet.ErrConflict.
+func (conflict) Unwrap() error { return fleet.ErrConflict }
+
+func conflictf(format string, args ...any) error { return conflict(fmt.Sprintf(format, args...)) }
+
 // change runs one change of the index under the lock. What do returns an error for is not written.
 func (r *Registry) change(do func(x *index) error) error {
 	r.mu.Lock()
@@ -117,7 +127,7 @@ func (r *Registry) Promote(ctx context.Context, version, actor string) (fleet.Mo
 		return m, err
 	}
 	if m.State == fleet.ModelRefused {
-		return m, fmt.Errorf("model %s was refused: %s: %w; admin model promote --force puts it to work all the same", version, m.Reason, fleet.ErrConflict)
+		return m, conflictf("model %s was refused: %s; admin model promote --force puts it to work all the same", version, m.Reason)
 	}
 	return r.PromoteFor(ctx, version, "", "promoted by hand", actor)
 }
@@ -131,9 +141,9 @@ func (r *Registry) PromoteFor(_ context.Context, version, expected, reason, acto
 	err = r.change(func(x *index) error {
 		switch {
 		case x.current() == version:
-			return fmt.Errorf("model %s is at work already: %w", version, fleet.ErrConflict)
+			return conflictf("model %s is at work already", version)
 		case expected != "" && x.current() != expected:
-			return fmt.Errorf("model %s is at work, no longer %s: %w", x.current(), expected, fleet.ErrConflict)
+			return conflictf("model %s is at work, no longer %s", x.current(), expected)
 		}
 		if _, err := r.load(x, version); err != nil {
 			return err
@@ -181,7 +191,7 @@ func (r *Registry) RollbackFor(_ context.Context, expected, reason, actor string
 	err = r.change(func(x *index) error {
 		from := x.current()
 		if expected != "" && from != expected {
-			return fmt.Errorf("model %s is at work, no longer %s: %w", from, expected, fleet.ErrConflict)
+			return conflictf("model %s is at work, no longer %s", from, expected)
 		}
 		to := BuiltIn
 		for n := len(x.Past); n > 0; n = len(x.Past) {
@@ -193,7 +203,7 @@ func (r *Registry) RollbackFor(_ context.Context, expected, reason, actor string
 			to = BuiltIn
 		}
 		if to == from {
-			return fmt.Errorf("no model was at work before %s: %w", from, fleet.ErrConflict)
+			return conflictf("no model was at work before %s", from)
 		}
 		m = x.work(to, fleet.ModelRolledBack, reason, fmt.Sprintf("back to work after %s: %s", from, reason), actor, r.now().UTC())
 		x.note(Event{m.ChangedAt, actor, "roll back", from, reason})

@@ -28,6 +28,16 @@ func (m *memory) Readings(ctx context.Context, serial string, from, to time.Time
 	return pass(ctx, &m.kiosks[i], from, to, each)
 }
 
+// holed is a source with readings of its own.
+type holed struct {
+	*memory
+	readings func(each func(time.Time, []fleet.Value) error) error
+}
+
+func (h holed) Readings(_ context.Context, _ string, _, _ time.Time, each func(time.Time, []fleet.Value) error) error {
+	return h.readings(each)
+}
+
 func (m *memory) span() (from, to time.Time) {
 	times := m.kiosks[0].Times
 	return times[0], times[len(times)-1].Add(time.Millisecond)

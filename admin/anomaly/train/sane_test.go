@@ -61,6 +61,7 @@ func TestPoisonIsRefusedAndDriftAccepted(t *testing.T) {
 		}, "", nil},
 		{"heating came on within a day", func(m *memory) { m.change(temperature, 6, 14, shifted(5)) }, "", nil},
 		{"a kiosk that always stood in the sun", func(m *memory) { m.change(temperature, 0, 14, shifted(9), 3) }, "", nil},
+		{"closed for two days", func(m *memory) { m.change(paper, 6, 8, held(), 2) }, "", nil},
 		{"a week of one dead sensor", func(m *memory) { m.change(cpuTemp, 7, 14, held(), 4) }, "stuck sensors", []string{cpuTemp, "SYN-1-0005"}},
 		{"a week of a dead sensor on some", func(m *memory) { m.change(cpuTemp, 7, 14, held(), some...) }, "stuck sensors", []string{cpuTemp, "SYN-1-0002", "SYN-1-0005", "SYN-1-0008", "3 of 12"}},
 		{"a week of a dead sensor on all", func(m *memory) { m.change(temperature, 7, 14, constant(21.3)) }, "stuck sensors", []string{temperature, "12 of 12", "and 7 more"}},

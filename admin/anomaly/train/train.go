@@ -155,7 +155,11 @@ func begin(ctx context.Context, src Source, kiosks []fleet.Kiosk, o *Options) (t
 			return first, fmt.Errorf("first reading of %s: %w", k.Serial, err)
 		}
 	}
-	if had := o.To.Sub(first); had < shortest-every {
+	had := o.To.Sub(first)
+	switch {
+	case had <= 0:
+		return first, fmt.Errorf("%w: there are none from %s on", ErrTooLittle, o.From.UTC().Format(time.RFC3339))
+	case had < shortest-every:
 		return first, fmt.Errorf("%w: they begin %s before the end, 2 days are needed", ErrTooLittle, had.Round(time.Minute))
 	}
 	return first, nil
