@@ -146,6 +146,12 @@ func TestRulesDoNotSeeAScoreWhileAKioskIsWorkedOn(t *testing.T) {
 	if score, ok := s.Score("K-1"); ok {
 		t.Errorf("score %v in maintenance", score)
 	}
+	s.must(s.Finish(t.Context()))
+	s.start()
+	s.load(s.shard("K-1"))
+	if score, ok := s.Score("K-1"); ok {
+		t.Errorf("score %v in maintenance after a restart", score)
+	}
 	s.live("K-1", 6, 7)
 	if _, ok := s.Score("K-1"); !ok {
 		t.Error("no score afterwards")
@@ -186,19 +192,24 @@ func TestADeletedKioskIsForgotten(t *testing.T) {
 	if got, err := s.store.OpenAnomalies(t.Context()); err != nil || len(got) != 1 || got[0].Serial != "K-2" || s.Stats().Open != 1 {
 		t.Errorf("open %+v, %v, %+v", got, err, s.Stats())
 	}
+	kept, err := s.cfg.States.LoadStates(shardOf("K-1"))
+	if err != nil || slices.ContainsFunc(kept, func(st fleet.AnomalyState) bool { return st.Serial == "K-1" }) {
+		t.Errorf("the deleted kiosk is in the snapshot: %d kiosks, %v", len(kept), err)
+	}
 	s.start()
 	if s.state("K-1") != "" || s.state("K-2") == "" {
-		t.Error("the deleted kiosk is in the snapshot, or the other is not")
+		t.Error("the deleted kiosk is known, or the other is not")
 	}
 }
 
 func TestAnotherKioskOfTheSameSerialBeginsAnew(t *testing.T) {
 	for _, test := range []struct {
 		name      string
+		restarts  bool
 		meanwhile func(s *stage)
 	}{
-		{"while admin runs", func(*stage) {}},
-		{"while admin does not run", func(s *stage) { s.start() }},
+		{"while admin runs", false, func(*stage) {}},
+		{"while admin does not run", true, func(s *stage) { s.start() }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s, fresh := newStage(t, "K-1"), newStage(t, "K-1")
@@ -208,6 +219,9 @@ func TestAnotherKioskOfTheSameSerialBeginsAnew(t *testing.T) {
 			s.must(s.store.DeleteKiosk(t.Context(), "K-1", "ana", monday))
 			s.register("K-1")
 			test.meanwhile(s)
+			if now := s.Now("K-1"); test.restarts && !now.At.IsZero() {
+				t.Errorf("what is known of it is another's: %+v", now)
+			}
 			s.live("K-1", learnt+3, learnt+10)
 			fresh.live("K-1", learnt+3, learnt+10)
 			if detectors(s, "K-1") != detectors(fresh, "K-1") {

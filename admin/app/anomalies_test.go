@@ -102,8 +102,11 @@ func TestAReadingIsScoredAndAnAnomalyKept(t *testing.T) {
 		return func() error {
 			now := time.Now()
 			found, err := a.rollups.Range(t.Context(), telemetry.Query{Metric: fleet.AnomalyMetric, Serials: []string{serial}, From: now.Add(-8 * 24 * time.Hour), To: now.Add(time.Hour)})
-			if err != nil || len(found) != 1 {
-				return fmt.Errorf("%d series, %v", len(found), err)
+			if err != nil {
+				return err
+			}
+			if len(found) != 1 {
+				return fmt.Errorf("%d series", len(found))
 			}
 			if n := len(found[0].Points); n != week-10 {
 				return fmt.Errorf("%d scores of %d readings", n, week-10)

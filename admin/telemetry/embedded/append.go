@@ -52,7 +52,6 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error
 		}
 		return &telemetry.BrokenError{Err: fmt.Errorf("append %d readings: %w", len(readings), err)}
 	}
-	s.gate.pass(time.Now(), s.db.EnableCompactions)
 	if rejected != nil {
 		return &telemetry.RejectedError{Rejected: rejected}
 	}

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync"
@@ -9,7 +10,7 @@ import (
 )
 
 // gateEvery is how much time passes between two looks whether the TSDB may compact.
-const gateEvery = time.Second
+const gateEvery = 2 * time.Second
 
 // gate keeps the TSDB from compacting by itself until it has begun a file of head chunks since it was opened.
 //
@@ -39,8 +40,34 @@ func newGate(dir string) *gate {
 	return g
 }
 
-// pass calls open once, when the TSDB has begun a file. It is to be called now and then, and costs next to
-// nothing.
+// openGate lets the TSDB compact as soon as that is safe, and ends then, or when the store closes. Chunks that are full go
+// to a file at once rather than within the minute, so that a compaction that is due does not wait for it.
+func (s *Store) openGate() {
+	tick := time.NewTicker(gateEvery)
+	defer tick.Stop()
+	for !s.gate.opened.Load() {
+		select {
+		case <-s.closing:
+			return
+		case now := <-tick.C:
+			release, err := s.use()
+			if err != nil {
+				return
+			}
+			s.db.ForceHeadMMap()
+			s.gate.pass(now, s.compact)
+			release()
+		}
+	}
+}
+
+// compact lets the TSDB compact by itself, and begin with it: otherwise it does so after the next reading.
+func (s *Store) compact() {
+	s.db.EnableCompactions()
+	_ = s.db.Appender(context.Background()).Commit() // nothing: only its end is noticed
+}
+
+// pass calls open once, when the TSDB has begun a file.
 func (g *gate) pass(now time.Time, open func()) {
 	if g.opened.Load() {
 		return

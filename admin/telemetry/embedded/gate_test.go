@@ -20,9 +20,9 @@ type gatedChunk struct {
 
 func (c *gatedChunk) Bytes() []byte {
 	select {
-	case c.writing <- struct{}{}:
+	case c.writing <- struct{}{}: // there is room for one: nobody has to wait for it yet
 		<-c.release
-	default: // it was asked before
+	default:
 	}
 	return c.Chunk.Bytes()
 }
@@ -55,7 +55,7 @@ func TestTheTSDBLosesItsPlaceWhenItsFirstChunkMeetsACompaction(t *testing.T) {
 			if was.begun {
 				write(chunkenc.NewXORChunk())
 			}
-			first := &gatedChunk{chunkenc.NewXORChunk(), make(chan struct{}), make(chan struct{})}
+			first := &gatedChunk{chunkenc.NewXORChunk(), make(chan struct{}, 1), make(chan struct{})}
 			written, truncated := make(chan struct{}), make(chan error, 1)
 			go func() { write(first); close(written) }()
 			<-first.writing

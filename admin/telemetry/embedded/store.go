@@ -161,6 +161,7 @@ func Open(cfg Config) (_ *Store, err error) {
 	if err := s.open(cfg); err != nil {
 		return nil, fmt.Errorf("open embedded time series in %s: %w", cfg.Dir, err)
 	}
+	go s.openGate()
 	return s, nil
 }
 
