@@ -17,11 +17,11 @@ import (
 
 // evaluatedOut is what an evaluation of models says.
 type evaluatedOut struct {
-	Version string      `json:"version"`
-	Figures *figuresOut `json:"figures"`
-	Current string      `json:"current,omitempty"` // that it was compared with
-	Against *figuresOut `json:"against,omitempty"`
-	Checks  []checkOut  `json:"checks,omitempty"`
+	Version string              `json:"version"`
+	Figures *fleet.ModelFigures `json:"figures"`
+	Current string              `json:"current,omitempty"` // that it was compared with
+	Against *fleet.ModelFigures `json:"against,omitempty"`
+	Checks  []fleet.ModelCheck  `json:"checks,omitempty"`
 }
 
 func (t *tool) evaluateModel() *cobra.Command {
@@ -90,12 +90,12 @@ func (t *tool) evaluateFleet(cmd *cobra.Command, args []string, data string, win
 	if err != nil {
 		return fmt.Errorf("evaluate: %w", err)
 	}
-	out := evaluatedOut{Version: models[0].Version, Figures: outFigures(&found[0].ModelFigures)}
+	out := evaluatedOut{Version: models[0].Version, Figures: &found[0].ModelFigures}
 	var against *fleet.ModelFigures
 	var checks []fleet.ModelCheck
 	if len(models) > 1 {
 		against, checks = &found[1].ModelFigures, train.Gate(found[0], found[1], cfg.Anomaly.Budget)
-		out.Current, out.Against, out.Checks = current.Version, outFigures(against), outChecks(checks)
+		out.Current, out.Against, out.Checks = current.Version, against, checks
 	}
 	return t.print(cmd, out, func(w io.Writer) {
 		fmt.Fprintf(w, "%s\n", out.Version)

@@ -13,84 +13,31 @@ import (
 
 // modelOut is a model as the subcommands print it, in the same words as the API.
 type modelOut struct {
-	Version     string            `json:"version"`
-	CreatedAt   *time.Time        `json:"created_at,omitempty"`
-	Origin      fleet.ModelOrigin `json:"origin"`
-	State       fleet.ModelState  `json:"state"`
-	SHA256      string            `json:"sha256,omitempty"`
-	Bytes       int64             `json:"bytes,omitempty"`
-	TrainedFrom *time.Time        `json:"trained_from,omitempty"`
-	TrainedTo   *time.Time        `json:"trained_to,omitempty"`
-	Kiosks      int               `json:"kiosks"`
-	Readings    int64             `json:"readings"`
-	Figures     *figuresOut       `json:"figures,omitempty"`
-	Against     *figuresOut       `json:"against,omitempty"`
-	Checks      []checkOut        `json:"checks"`
-	Reason      string            `json:"reason"`
-	ChangedAt   *time.Time        `json:"changed_at,omitempty"`
-	ChangedBy   string            `json:"changed_by,omitempty"`
-}
-
-// figuresOut leaves out what could not be measured: a recall of no faults is no number.
-type figuresOut struct {
-	Series      int                `json:"series"`
-	Days        float64            `json:"days"`
-	Faults      int                `json:"faults"`
-	Recall      *float64           `json:"recall,omitempty"`
-	Precision   *float64           `json:"precision,omitempty"`
-	FalsePerDay *float64           `json:"false_per_day,omitempty"`
-	DelayPoints *float64           `json:"delay_points,omitempty"`
-	ByKind      map[string]kindOut `json:"by_kind"`
-}
-
-type kindOut struct {
-	Faults int      `json:"faults"`
-	Recall *float64 `json:"recall,omitempty"`
-}
-
-type checkOut struct {
-	Name   string `json:"name"`
-	Passed bool   `json:"passed"`
-	Text   string `json:"text"`
+	Version     string              `json:"version"`
+	CreatedAt   *time.Time          `json:"created_at,omitempty"`
+	Origin      fleet.ModelOrigin   `json:"origin"`
+	State       fleet.ModelState    `json:"state"`
+	SHA256      string              `json:"sha256,omitempty"`
+	Bytes       int64               `json:"bytes,omitempty"`
+	TrainedFrom *time.Time          `json:"trained_from,omitempty"`
+	TrainedTo   *time.Time          `json:"trained_to,omitempty"`
+	Kiosks      int                 `json:"kiosks"`
+	Readings    int64               `json:"readings"`
+	Figures     *fleet.ModelFigures `json:"figures,omitempty"`
+	Against     *fleet.ModelFigures `json:"against,omitempty"`
+	Checks      []fleet.ModelCheck  `json:"checks"`
+	Reason      string              `json:"reason"`
+	ChangedAt   *time.Time          `json:"changed_at,omitempty"`
+	ChangedBy   string              `json:"changed_by,omitempty"`
 }
 
 func outModel(m fleet.Model) modelOut {
-	out := modelOut{
+	return modelOut{
 		Version: m.Version, CreatedAt: known(m.CreatedAt), Origin: m.Origin, State: m.State, SHA256: m.SHA256, Bytes: m.Bytes,
 		TrainedFrom: known(m.TrainedFrom), TrainedTo: known(m.TrainedTo), Kiosks: m.Kiosks, Readings: m.Readings,
-		Figures: outFigures(m.Figures), Against: outFigures(m.Against), Checks: outChecks(m.Checks),
+		Figures: m.Figures, Against: m.Against, Checks: slices.Concat([]fleet.ModelCheck{}, m.Checks),
 		Reason: m.Reason, ChangedAt: known(m.ChangedAt), ChangedBy: m.ChangedBy,
 	}
-	return out
-}
-
-func outChecks(checks []fleet.ModelCheck) []checkOut {
-	out := make([]checkOut, len(checks))
-	for i, c := range checks {
-		out[i] = checkOut(c)
-	}
-	return out
-}
-
-func outFigures(f *fleet.ModelFigures) *figuresOut {
-	if f == nil {
-		return nil
-	}
-	out := &figuresOut{
-		Series: f.Series, Days: f.Days, Faults: f.Faults, Recall: finite(f.Recall), Precision: finite(f.Precision),
-		FalsePerDay: finite(f.FalsePerDay), DelayPoints: finite(f.DelayPoints), ByKind: map[string]kindOut{},
-	}
-	for kind, of := range f.ByKind {
-		out.ByKind[kind] = kindOut{of.Faults, finite(of.Recall)}
-	}
-	return out
-}
-
-func finite(x float64) *float64 {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return nil
-	}
-	return &x
 }
 
 // unknownFigures are those of a model that was not evaluated.
@@ -101,7 +48,7 @@ func unknownFigures() *fleet.ModelFigures {
 
 // figure prints a number for a table.
 func figure(x float64) string {
-	if finite(x) == nil {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return "-"
 	}
 	return fmt.Sprintf("%.3f", x)

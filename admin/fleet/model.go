@@ -45,9 +45,9 @@ type ModelKindFigures struct {
 
 // ModelCheck is one condition of the gate and how it went.
 type ModelCheck struct {
-	Name   string
-	Passed bool
-	Text   string
+	Name   string `json:"name"`
+	Passed bool   `json:"passed"`
+	Text   string `json:"text"`
 }
 
 // Model describes one trained fleet model; its file holds the priors.
