@@ -94,7 +94,7 @@ type Config struct {
 	Anomaly struct {
 		Enabled       bool          `key:"enabled" usage:"look for unusual behaviour of kiosks"`
 		Budget        float64       `key:"budget" usage:"alerts per kiosk and week that are worth it"`
-		Trees         bool          `key:"trees" usage:"half-space trees beside the other detectors: a little more is found, at five times the cost"`
+		Trees         bool          `key:"trees" usage:"half-space trees beside the other detectors, at about twice the cost"`
 		SnapshotEvery time.Duration `key:"snapshot_every" usage:"how much of what was learnt a crash may lose"`
 		Retrain       struct {
 			Every        time.Duration `key:"every" usage:"how often a model is trained, 0: never by itself"`

@@ -23,7 +23,7 @@ const gateEvery = 2 * time.Second
 //
 // A head that waits stays small: no series has filled a chunk, or the TSDB would have begun a file for it
 // within a minute. That is at most 120 points of a series, and 32 late ones. So the wait needs no end.
-// Source: ChunkDiskMapper.Truncate in tsdb/chunks/head_chunks.go of Prometheus 3.16.
+// Source: ChunkDiskMapper.Truncate in tsdb/chunks/head_chunks.go of github.com/prometheus/prometheus v0.316.
 type gate struct {
 	dir    string
 	before map[string]time.Time // the files that were there before the TSDB was opened, with their times of change
