@@ -99,7 +99,9 @@ func TestPlannedFaults(t *testing.T) {
 			return w.with.values[diskUsage][since(mid)] == fullDisk
 		}},
 		{"relocation", fault.Relocation, map[string]string{"metres": "3000", "bearing": "0"}, []int{latitude, longitude}, func(w *twins) bool {
-			return within(w.differs(latitude, mid)*metresPerDegree, 2990, 3010)
+			return within(w.differs(latitude, mid)*metresPerDegree, 2990, 3010) &&
+				within(w.differs(latitude, faultFrom.Add(2*time.Minute))*metresPerDegree, 1190, 1210) &&
+				within(w.differs(latitude, faultTo.Add(4*time.Minute))*metresPerDegree, 590, 610)
 		}},
 		{"relocation far away", fault.Relocation, map[string]string{"metres": "20000000", "bearing": "10"}, []int{latitude, longitude}, func(w *twins) bool {
 			return within(w.with.values[latitude][since(mid)], 33, 36) && within(w.with.values[longitude][since(mid)], 120, 123)
@@ -140,7 +142,7 @@ func TestPlannedFaults(t *testing.T) {
 					if math.IsNaN(got) || got < g.low || got > g.high {
 						t.Fatalf("%s: %s is %v", at, g.name, got)
 					}
-					cooling := gauge == cpuTemp && !at.Before(faultTo) && at.Before(faultTo.Add(time.Duration(fading)))
+					cooling := (gauge == cpuTemp || test.kind == fault.Relocation) && !at.Before(faultTo) && at.Before(faultTo.Add(time.Duration(fading)))
 					if may := affected && (in || cooling); got != healthy && !may {
 						t.Fatalf("%s: %s is %v, without the fault %v", at, g.name, got, healthy)
 					}

@@ -15,6 +15,7 @@ const (
 	fanTop      = 74.3 // °C, which no CPU without a fan exceeds: it throttles
 	weakSignal  = 7.0  // dB that a troubled network takes away
 	badLeak     = 40.0 // % of memory an hour that bad firmware leaks
+	haulage     = 10.0 // m/s at which a kiosk is moved elsewhere and back
 	fullDisk    = 99.6 // %
 )
 
@@ -33,7 +34,7 @@ func (s *Simulated) suffer(r *readings, t instant) {
 	}
 }
 
-// change is what a fault changes in the kiosk. The heat of some goes on after their end.
+// change is what a fault changes in the kiosk. The heat of some goes on after their end, and the way back begins there.
 func (s *Simulated) change(r *readings, f *planned, t instant) {
 	switch f.Kind {
 	case fault.Overheating:
@@ -42,6 +43,10 @@ func (s *Simulated) change(r *readings, f *planned, t instant) {
 	case fault.FanFailure:
 		x := swing(f.begin, f.end, fanTau, t) * grown(f, t)
 		r[cpuTemp] = (1-x)*r[cpuTemp] + x*s.fanless(r[temperature], f, t)
+		return
+	case fault.Relocation:
+		at := Position{Lat: r[latitude], Lng: r[longitude]}.travel(f.Params.Number("metres")*hauled(f, t), f.Params.Number("bearing"))
+		r[latitude], r[longitude] = at.Lat, at.Lng
 		return
 	}
 	if f.ended {
@@ -56,9 +61,6 @@ func (s *Simulated) change(r *readings, f *planned, t instant) {
 		}
 	case fault.DiskFilling:
 		r[diskUsage] = max(r[diskUsage], min(r[diskUsage]+f.Params.Number("per_hour")*t.hoursSince(f.begin), fullDisk))
-	case fault.Relocation:
-		at := Position{Lat: r[latitude], Lng: r[longitude]}.travel(f.Params.Number("metres"), f.Params.Number("bearing"))
-		r[latitude], r[longitude] = at.Lat, at.Lng
 	case fault.GPSJitter:
 		metres := f.Params.Number("metres")
 		at := Position{Lat: r[latitude], Lng: r[longitude]}.move(metres*white(f.seed, northNoise, t), metres*white(f.seed, eastNoise, t))
@@ -77,6 +79,17 @@ func grown(f *planned, t instant) float64 {
 		return float64(since) / float64(over)
 	}
 	return 1
+}
+
+// hauled returns which share of its way a relocated kiosk has gone. However long that is, it is there before a fault
+// would be forgotten: whoever takes it farther flies.
+func hauled(f *planned, t instant) float64 {
+	takes := min(f.Params.Number("metres")/haulage*float64(second), float64(fading))
+	out := min(float64(min(t, f.end)-f.begin)/takes, 1)
+	if t > f.end {
+		out = max(out-float64(t-f.end)/takes, 0)
+	}
+	return out
 }
 
 // fanless returns the CPU's temperature without a fan: what it is on average at this hour and more, with
