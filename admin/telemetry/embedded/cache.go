@@ -78,6 +78,7 @@ type kioskSeries struct {
 type cachedSeries struct {
 	labels labels.Labels
 	ref    atomic.Uint64 // storage.SeriesRef; 0 when the TSDB has not given one
+	newest atomic.Int64  // time of the newest point, Unix milliseconds; of several callers at once, about
 }
 
 func newSeriesCache() *seriesCache {
