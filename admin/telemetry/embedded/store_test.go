@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,7 +187,7 @@ func TestReadingsOutsideTheWindowAreRejectedAndTheRestIsKept(t *testing.T) {
 }
 
 func TestManyLateReadingsAtOnceAreKept(t *testing.T) {
-	s := open(t, Config{Dir: t.TempDir(), OutOfOrderWindow: time.Hour})
+	s := open(t, Config{Dir: t.TempDir(), OutOfOrderWindow: 48 * time.Hour})
 	const kiosks = 3 * mostLate
 	var live, late []fleet.Reading
 	for k := range kiosks {
@@ -195,7 +196,7 @@ func TestManyLateReadingsAtOnceAreKept(t *testing.T) {
 		late = append(late, reading(serial, -10*time.Second, 2), reading(serial, -5*time.Second, 3))
 	}
 	mustAppend(t, s, live...)
-	late = append(late, reading("K-0", -2*time.Hour, 4))
+	late = append(late, reading("K-0", -50*time.Hour, 4))
 	err := s.Append(t.Context(), late)
 	var e *telemetry.RejectedError
 	if !errors.As(err, &e) || len(e.Rejected) != 1 || e.Rejected[0].Index != 2*kiosks {
