@@ -131,9 +131,17 @@ func (k *Kiosk) add(i int, v fleet.Value) {
 }
 
 // step scores the value by itself and follows its movements. It reports whether the value leapt to another level.
-func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
+func (s *sensor) step(at time.Time, c *clock, variance float32, prior *Prior) (leapt bool) {
 	e := s.metric.Step(at, s.x)
-	s.alone = part{s.habit.judge(min(float32(e.Surprise), most)), kindNumber(e.Kind), s.x, e.Low, e.High}
+	surprise := min(float32(e.Surprise), most)
+	s.alone = part{s.habit.judge(surprise), kindNumber(e.Kind), s.x, e.Low, e.High}
+	if s.alone.kind == changeKind && prior != nil && s.alone.evidence > 1 {
+		// What comes to each kiosk once a week, as when its memory is freed, is nothing new when it comes to a new one. What
+		// creeps is another matter, however large it is.
+		if fleet := prior.Habits[s.name]; fleet != nil {
+			s.alone.evidence = min(s.alone.evidence, fleet.rarity(surprise))
+		}
+	}
 	v := float32(min(max(s.x-s.origin, -limit), limit))
 	step := abs(v - s.v)
 	if half := step / 2; half > 0 && (half < s.grain || s.grain == 0) {
