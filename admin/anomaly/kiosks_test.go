@@ -33,7 +33,7 @@ func TestFaultsOfKiosks(t *testing.T) {
 	}
 	others := []synth.Kind{synth.Spike, synth.LevelShift, synth.Drift, synth.Stuck, synth.Dropout, synth.NoiseBurst, synth.Oscillation}
 	var tracks []score.Track
-	made = synth.Options{Kiosks: 14, Days: 10, Step: time.Minute, Seed: freshSeeds}
+	made = synth.Options{Kiosks: 40, Days: 10, Step: time.Minute, Seed: freshSeeds}
 	for k := range made.Fleet() {
 		k = synth.InjectKiosk(k, freshSeeds, 2, synth.CorrelationBreak)
 		k = synth.InjectKiosk(k, freshSeeds+1, 2, others...)

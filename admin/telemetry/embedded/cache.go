@@ -82,6 +82,7 @@ type cachedSeries struct {
 	metric string // part of labels
 	labels labels.Labels
 	ref    atomic.Uint64 // storage.SeriesRef; 0 when the TSDB has not given one
+	newest atomic.Int64  // time of the newest point, Unix milliseconds; of several callers at once, about
 }
 
 func newSeriesCache() *seriesCache {
