@@ -85,7 +85,13 @@ func (t *tool) evaluateNab(cmd *cobra.Command, f nabFlags) error {
 			return fmt.Errorf("--out: %w", err)
 		}
 	}
-	tracks := score.Run(series, frozen)
+	tracks := make([]score.Track, len(series))
+	for i := range series {
+		if err := cmd.Context().Err(); err != nil {
+			return err
+		}
+		tracks[i] = series[i].Run(frozen())
+	}
 	out := nabOut{Detector: f.detector, Series: len(series)}
 	out.doubt(series)
 	if labels != nil {

@@ -71,12 +71,12 @@ func walk(dir string, besides fs.FileInfo, each func(path string) error) error {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-		case !info.IsDir():
-			if strings.EqualFold(filepath.Ext(path), ".csv") {
-				err = each(path)
+		case info.IsDir():
+			if !os.SameFile(info, besides) {
+				err = walk(path, besides, each)
 			}
-		case !os.SameFile(info, besides):
-			err = walk(path, besides, each)
+		case info.Mode().IsRegular() && strings.EqualFold(filepath.Ext(path), ".csv"):
+			err = each(path)
 		}
 		if err != nil {
 			return err
