@@ -139,11 +139,12 @@ func New(ctx context.Context, cfg Config) (*Watch, error) {
 	return w, nil
 }
 
-// takeUp continues the anomalies that were open when the last process ended, and closes those of kiosks that are gone.
+// takeUp continues the anomalies that were open when the last process ended, and closes those of kiosks that are gone; all
+// of them if nobody watches any more.
 func (w *Watch) takeUp(open []fleet.Anomaly) {
 	for i := range open {
 		a := open[i]
-		if _, err := w.cfg.Kiosks.Get(a.Serial); err != nil {
+		if _, err := w.cfg.Kiosks.Get(a.Serial); err != nil || w.cfg.Disabled {
 			w.close(&a, w.cfg.Now().UTC())
 			continue
 		}
