@@ -152,6 +152,10 @@ func (w *Watch) takeUp(open []fleet.Anomaly) {
 		if s.open == nil {
 			s.open = map[string]*fleet.Anomaly{}
 		}
+		if earlier := s.open[a.Serial]; earlier != nil { // a kiosk has one, whatever the database says
+			w.close(earlier, w.cfg.Now().UTC())
+			w.counts.open.Add(-1)
+		}
 		s.open[a.Serial] = &a
 		w.counts.open.Add(1)
 	}
