@@ -68,7 +68,7 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	}
 	buf, _ := gaugesPool.Get().(*gauges)
 	defer gaugesPool.Put(buf)
-	values := buf.of(r.Values)
+	values, left := buf.of(r.Values)
 	if len(values) == 0 {
 		return
 	}
@@ -82,6 +82,9 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	e.score, e.scored = math.Round(found.Score*scoreSteps)/scoreSteps, true
 	w.follow(e, k, r, found)
 	w.scores.put(fleet.KioskScore{Serial: r.Serial, Site: r.Site, Time: r.Time, Score: e.score, Source: r.Source})
+	if left += e.kiosk.Skipped(); left > 0 {
+		w.counts.skipped.Add(int64(left))
+	}
 	w.counts.steps.Add(1)
 	w.counts.stepTime.Add(int64(time.Since(began)))
 }
@@ -103,19 +106,20 @@ func Watched(metric string) bool {
 	return !strings.HasPrefix(metric, "location.") && !protocol.IsSupply(metric)
 }
 
-// of returns the values that detectors look at, sorted by metric; of many the first by name.
-func (g *gauges) of(values []fleet.Value) []fleet.Value {
+// of returns the values that detectors look at, sorted by metric; of many the first by name, and how many are left.
+func (g *gauges) of(values []fleet.Value) (taken []fleet.Value, left int) {
 	n := 0
 	for i := range values {
-		if n == len(g) {
-			break
-		}
-		if v := &values[i]; Watched(v.Metric) {
+		switch v := &values[i]; {
+		case !Watched(v.Metric):
+		case n == len(g):
+			left++
+		default:
 			g[n] = *v
 			n++
 		}
 	}
-	return g[:n]
+	return g[:n], left
 }
 
 // renew begins anew with a kiosk that has got the serial of another one. The entry's lock is held.
