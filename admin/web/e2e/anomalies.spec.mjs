@@ -2,27 +2,13 @@
 // beside cpu_usage, with what was expected, and one of humidity that is over:
 //   KIOSKFLEET_PASSWORD=… KIOSKFLEET_SERIAL=… node --test e2e/anomalies.spec.mjs
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { baseURL, launch, login } from './browser.mjs';
+import { test } from 'node:test';
+import { baseURL, login } from './browser.mjs';
+import { watched } from './watched.mjs';
 
 const serial = process.env.KIOSKFLEET_SERIAL ?? 'SIM-KIOSK-ODD';
 
-let browser;
-let page;
-const consoleErrors = [];
-
-before(async () => {
-  browser = await launch();
-  page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });
-  page.on('console', (message) => {
-    if (message.type() === 'error') consoleErrors.push(`${message.text()} (${message.location().url})`);
-  });
-  page.on('pageerror', (error) => consoleErrors.push(String(error)));
-});
-
-after(async () => {
-  await browser?.close();
-});
+const { page, consoleErrors } = await watched();
 
 const row = (state) => page.locator(`[data-anomaly][data-serial="${serial}"]${state ? `[data-state="${state}"]` : ''}`);
 
