@@ -161,7 +161,7 @@ test('somebody looks into the history of a kiosk', async (t) => {
   });
 
   await t.test('where there is nothing, the newest reading is offered', async () => {
-    const empty = chart(CPU).locator('[data-empty]');
+    const empty = chart(CPU).locator('[data-note]');
     await empty.getByText('No readings in this range.').waitFor();
     await empty.getByRole('button', { name: /Newest/ }).click();
     await page.waitForFunction((name) => Number(document.querySelector(`[data-chart="${name}"]`).dataset.points) > 0, CPU);

@@ -4,7 +4,7 @@ export const anomalyTexts = {
   anomalies: {
     title: 'Anomalies', intro: 'What is unusual although no threshold was set for it: those that go on first, then the newest.', pages: 'Pages about anomalies', list: 'Anomalies',
     state: 'Which', all: 'All', open: 'Going on', closed: 'Over', goingOn: (n: string) => `Going on now (${n})`, earlier: 'Earlier', more: 'Show older',
-    kind: 'Kind', allKinds: 'All kinds', site: 'Site', allSites: 'All sites', metric: 'Sensor', allMetrics: 'All sensors', within: 'Within', ever: 'ever', clear: 'Clear filters',
+    kind: 'Kind', allKinds: 'All kinds', metric: 'Sensor', allMetrics: 'All sensors', within: 'Within', ever: 'ever', clear: 'Clear filters',
     kioskOnly: (serial: string) => `Kiosk ${serial}`, anyKiosk: (serial: string) => `Kiosk ${serial}: show all kiosks`,
     within24h: '24 h', within7d: '7 days', within30d: '30 days',
     none: 'Nothing unusual', noneHint: 'Every kiosk behaves as it usually does. Kiosks are learnt from their first reading; what stands out is listed here and explained.',

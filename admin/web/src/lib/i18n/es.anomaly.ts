@@ -7,7 +7,7 @@ export const anomalyTexts: Widen<typeof english> = {
   anomalies: {
     title: 'Anomalías', intro: 'Lo que es inusual aunque nadie fijó un umbral: primero lo que sigue, después lo más nuevo.', pages: 'Páginas sobre anomalías', list: 'Anomalías',
     state: 'Cuáles', all: 'Todas', open: 'En curso', closed: 'Terminadas', goingOn: (n) => `En curso ahora (${n})`, earlier: 'Antes', more: 'Mostrar anteriores',
-    kind: 'Tipo', allKinds: 'Todos los tipos', site: 'Sitio', allSites: 'Todos los sitios', metric: 'Sensor', allMetrics: 'Todos los sensores', within: 'Desde hace', ever: 'siempre', clear: 'Quitar filtros',
+    kind: 'Tipo', allKinds: 'Todos los tipos', metric: 'Sensor', allMetrics: 'Todos los sensores', within: 'Desde hace', ever: 'siempre', clear: 'Quitar filtros',
     kioskOnly: (serial) => `Quiosco ${serial}`, anyKiosk: (serial) => `Quiosco ${serial}: mostrar todos los quioscos`,
     within24h: '24 h', within7d: '7 días', within30d: '30 días',
     none: 'Nada inusual', noneHint: 'Todos los quioscos se comportan como siempre. Se aprende cada quiosco desde su primera lectura; lo que llama la atención aparece aquí, explicado.',
