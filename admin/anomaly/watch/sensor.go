@@ -58,10 +58,11 @@ type sensor struct {
 	rel     relation
 	habit   habit
 	peer    peer
-	alone   part // of detect
-	with    part // of relation
-	top     part // the larger of all
+	top     part // of the last reading, the largest of all channels
 }
+
+// verdicts are what is said of each sensor by one reading, in each channel.
+type verdicts [MaxMetrics][channels]part
 
 // A step of more than leaps times the largest of the last day, and levels times the usual size of a movement, is a new
 // begin for all, as when a tray is refilled or a machine restarts: what was before does not go together with what comes.
@@ -161,10 +162,11 @@ func (k *Kiosk) first(s *sensor, v fleet.Value) {
 	s.metric.Begin(&k.cfg.Detect, prior)
 }
 
-// step scores the value by itself and follows its movements. It reports whether the value leapt to another level.
-func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
+// step scores the value by itself, which is said, and follows its movements. It reports whether the value leapt to another
+// level.
+func (s *sensor) step(at time.Time, c *clock, variance float32, said *part) (leapt bool) {
 	e := s.metric.Step(at, s.x)
-	s.alone = part{s.habit.judge(min(float32(e.Surprise), most)), kindNumber(e.Kind), s.x, e.Low, e.High}
+	*said = part{s.habit.judge(min(float32(e.Surprise), most)), kindNumber(e.Kind), s.x, e.Low, e.High}
 	v := float32(min(max(s.x-s.origin, -limit), limit))
 	step := abs(v - s.v)
 	if half := step / 2; half > 0 && (half < s.grain || s.grain == 0) {
@@ -194,8 +196,8 @@ func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
 		s.leap -= s.leap * float32(min(dt/leapTime, 1))
 		s.leap = max(s.leap, min(step, leapGrowth*s.leap), min(step, 1e-3*abs(v)))
 	}
-	if s.awake++; s.awake < awakening && s.alone.kind == changeKind {
-		s.alone.evidence = 0
+	if s.awake++; s.awake < awakening && said.kind == changeKind {
+		said.evidence = 0
 	} else {
 		s.awake = min(s.awake, awakening)
 	}
