@@ -129,7 +129,8 @@ func (k *Kiosk) add(values []fleet.Value, n int) {
 			k.first(&all[len(all)-1], v)
 		}
 	}
-	k.sensors = append(all, known...)
+	all = append(all, known...)
+	k.sensors = all
 	k.joint.insert(fresh, len(k.sensors))
 	for i := range k.sensors {
 		if fresh&(1<<i) == 0 {
