@@ -42,7 +42,7 @@ type sensor struct {
 	metric  *detect.Metric
 	present bool           // in this reading
 	x       float64        // its value
-	origin  float64        // the first value, from which those below are counted
+	origin  float64        // the first value that is none of a sensor that wakes up; those below are counted from it
 	last    int64          // when it was there, Unix milliseconds
 	since   int64          // when it came, or came back after a pause
 	ready   int64          // when it can be compared
@@ -134,6 +134,11 @@ func (k *Kiosk) add(i int, v fleet.Value) {
 func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
 	e := s.metric.Step(at, s.x)
 	s.alone = part{s.habit.judge(min(float32(e.Surprise), most)), kindNumber(e.Kind), s.x, e.Low, e.High}
+	if s.awake < awakening && detect.Stray(s.origin, s.x) {
+		s.origin, s.v = s.x, 0
+		s.peer.sum, s.peer.count, s.peer.done = 0, 0, 0 // they are counted from it as well
+		s.begin(c)
+	}
 	v := float32(min(max(s.x-s.origin, -limit), limit))
 	step := abs(v - s.v)
 	if half := step / 2; half > 0 && (half < s.grain || s.grain == 0) {
