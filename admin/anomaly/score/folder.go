@@ -20,7 +20,7 @@ import (
 
 // ReadFolder reads every .csv file in dir and the folders below it, in order of their names, without labels. What
 // begins with a dot is passed over, and so is the folder besides, where results may lie that look like series; it may be
-// empty. Of a folder that holds the folders data and labels, as the benchmark has them, data is read.
+// empty. Of the benchmark's own folder, data is read; see DataFolder.
 //
 // A file has the columns timestamp and value; a first line that names them is optional, and more columns are
 // passed over. Times are "2006-01-02 15:04:05" in UTC or RFC 3339. Windows line ends, a byte order mark and
@@ -29,10 +29,7 @@ import (
 // Errors: of the file system; one that names file and line for a row that cannot be read; one if there is no
 // .csv file at all.
 func ReadFolder(dir, besides string) ([]Series, error) {
-	root := dir
-	if isFolder(filepath.Join(dir, "data")) && isFolder(filepath.Join(dir, "labels")) {
-		root = filepath.Join(dir, "data")
-	}
+	root := DataFolder(dir)
 	skip, _ := os.Stat(besides) // nothing to pass over if it is not there
 	var all []Series
 	err := walk(root, skip, func(path string) error {
@@ -83,6 +80,16 @@ func walk(dir string, besides fs.FileInfo, each func(path string) error) error {
 		}
 	}
 	return nil
+}
+
+// DataFolder returns the folder that ReadFolder reads: data in one that holds the folders data and labels, as the benchmark
+// has them, else dir itself.
+func DataFolder(dir string) string {
+	data := filepath.Join(dir, "data")
+	if isFolder(data) && isFolder(filepath.Join(dir, "labels")) {
+		return data
+	}
+	return dir
 }
 
 func isFolder(path string) bool {
