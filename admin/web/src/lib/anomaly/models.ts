@@ -40,7 +40,8 @@ export function modelOrder(a: Model, b: Model): number {
 }
 
 /** Whether the server puts a model to work: not the one that is, and none that a check refused. */
-export const promotable = (model: Model) => model.state !== 'current' && model.state !== 'refused';
+export const promotable = (model: Model) =>
+  model.state !== 'current' && model.state !== 'refused' && model.checks.every((check) => check.passed);
 
 /** What a factor of a budget does, in the words of the catalogue's keys. */
 export const tuningWord = (factor: number): 'quieter' | 'usual' | 'readier' => (factor < 1 ? 'quieter' : factor > 1 ? 'readier' : 'usual');
