@@ -147,7 +147,7 @@ type workOff struct {
 	done, committed uint64 // numbers of records; 0: none in this run
 	lastCommit      time.Time
 	spacing         time.Duration // from it to the next
-	unkept          bool // a position was gone back to that is not on disk yet
+	unkept          bool          // a position was gone back to that is not on disk yet
 }
 
 // nextCommit is when a checkpoint is due; zero: there is nothing to be committed.

@@ -41,7 +41,7 @@ type sensor struct {
 	name    string
 	metric  detect.Metric
 	x       float64        // its value
-	origin  float64        // the first value, from which those below are counted
+	origin  float64        // the first value that is none of a sensor that wakes up; those below are counted from it
 	last    int64          // when it was there, Unix milliseconds
 	since   int64          // when it came, or came back after a pause
 	ready   int64          // when it can be compared
@@ -175,6 +175,11 @@ func (s *sensor) step(at time.Time, c *clock, variance float32, prior *Prior, sa
 		if fleet := prior.Habits[s.name]; fleet != nil {
 			said.evidence = min(said.evidence, fleet.rarity(surprise))
 		}
+	}
+	if s.awake < awakening && detect.Stray(s.origin, s.x) {
+		s.origin, s.v = s.x, 0
+		s.peer.sum, s.peer.count, s.peer.done = 0, 0, 0 // they are counted from it as well
+		s.begin(c)
 	}
 	v := float32(min(max(s.x-s.origin, -limit), limit))
 	step := abs(v - s.v)

@@ -176,3 +176,18 @@ func TestNobodyExpectsWhatCannotBe(t *testing.T) {
 		t.Errorf("the band is %s", got)
 	}
 }
+
+func TestAStrayFirstValueCostsNoDigits(t *testing.T) {
+	for name, first := range map[string]float64{"all bits set": math.MaxUint32, "garbage": -1e300} {
+		cfg := Default()
+		k := New(&cfg, nil)
+		k.Step(begin, []fleet.Value{{Metric: "a", Value: first}}, nil)
+		for i := range 100 {
+			x := 50 + math.Sin(float64(i))
+			k.Step(begin.Add(time.Duration(i+1)*time.Minute), []fleet.Value{{Metric: "a", Value: x}}, nil)
+			if s := &k.sensors[0]; math.Abs(s.origin+float64(s.v)-x) > 1e-3 || math.Abs(float64(s.move[now])) > 5 {
+				t.Fatalf("%s, reading %d: %g is kept as %g + %g, its movement as %g", name, i, x, s.origin, s.v, s.move[now])
+			}
+		}
+	}
+}
