@@ -143,8 +143,8 @@ func TestTexts(t *testing.T) {
 			"Memory in use was 71 % in the last hour; 48 to 52 % is what 40 kiosks like it make likely"},
 		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 38.9, Low: 39.13, High: 70.67}, 0,
 			"Memory in use is 38.9 % and does not change as it usually does; 39.1 to 70.7 % was expected"},
-		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 70.8, Low: 39.13, High: 70.8}, 0,
-			"Memory in use is 71 % and does not change as it usually does; 39 to 71 % was expected"},
+		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 30.1, Low: 29.57, High: 56}, 0,
+			"Memory in use is 30.1 % and does not change as it usually does, although 29.6 to 56 % is usual at this hour"},
 	} {
 		if got := text(&tt.sensor, tt.among); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
