@@ -84,7 +84,6 @@ type Watch struct {
 	shards [shardCount]shard
 	model  atomic.Pointer[Model]
 	tuning atomic.Pointer[watch.Tuning] // holds nil while nobody has said anything
-	zones  zones
 	events events
 	scores scores
 	counts counts

@@ -10,6 +10,7 @@ import (
 	"kioskfleet/admin/anomaly/watch"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/timezone"
 )
 
 // scoreSteps is how many different scores there are: fewer digits take less room in the time series, and nobody can
@@ -75,7 +76,7 @@ func (w *Watch) Reading(r *fleet.Reading) {
 		e.since = ms
 	}
 	if e.zone != k.Timezone || e.place == nil {
-		e.zone, e.place = k.Timezone, w.zones.of(k.Timezone)
+		e.zone, e.place = k.Timezone, timezone.OrUTC(k.Timezone)
 	}
 	found := e.kiosk.Step(r.Time.In(e.place), values, *w.tuning.Load())
 	e.score, e.scored = math.Round(found.Score*scoreSteps)/scoreSteps, true

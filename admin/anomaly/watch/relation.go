@@ -37,7 +37,7 @@ func (r *relation) shift(i int) {
 }
 
 // relate judges each metric by the others.
-func (k *Kiosk) relate() {
+func (k *Kiosk) relate(said *verdicts) {
 	k.settled = 0
 	for i := range k.sensors {
 		if s := &k.sensors[i]; s.present && k.clock.last >= s.ready {
@@ -47,15 +47,15 @@ func (k *Kiosk) relate() {
 	smooth := float32(share(k.clock.dt, max(lasting, 6*float64(k.clock.interval))))
 	for i := range k.sensors {
 		s := &k.sensors[i]
-		s.with = part{}
 		if !k.related(i) {
 			continue
 		}
 		expected := k.expected(&s.rel)
-		s.with = s.rel.judge(s.move[now], expected, s.grain, smooth)
-		if s.with.evidence > 0 {
+		with := &said[i][compared]
+		*with = s.rel.judge(s.move[now], expected, s.grain, smooth)
+		if with.evidence > 0 {
 			base, usual := s.origin+float64(s.mean)+float64(expected), band*float64(s.rel.size)
-			s.with.value, s.with.low, s.with.high = s.x, base-usual, base+usual
+			with.value, with.low, with.high = s.x, base-usual, base+usual
 		}
 	}
 }
@@ -99,7 +99,10 @@ const (
 	bursts  = 9
 	allows  = 0.01
 	young   = 4000 // readings of which all are learnt
-	holds   = 0.7  // of the movement may remain unexplained, in a relation
+	// What is rarer teaches as much as what has this evidence. Otherwise the first readings of a fault, which are learnt, make
+	// a heavy tail of what was none, and the rest of the fault is ordinary.
+	edge  = 4
+	holds = 0.7 // of the movement may remain unexplained, in a relation
 )
 
 var relationKind, changeKind = kindNumber(fleet.AnomalyRelation), kindNumber(fleet.AnomalyChange)
@@ -125,8 +128,8 @@ func (r *relation) learn(movement, expected, grain float32) {
 	gain := 1 / min(r.n, memory/4)
 	if r.n > warm {
 		// What is far out teaches no more than what is at the edge.
-		r.point.Learn(float64(size/(r.size+grain)), 60_000)
-		r.lasts.Learn(float64(r.lastingSize(grain)), 60_000)
+		r.point.Learn(min(float64(size/(r.size+grain)), r.point.At(edge)), 60_000)
+		r.lasts.Learn(min(float64(r.lastingSize(grain)), r.lasts.At(edge)), 60_000)
 		size = min(size, 8*r.size)
 	}
 	r.size += gain * (size - r.size)
@@ -138,7 +141,7 @@ func (r *relation) learn(movement, expected, grain float32) {
 func abs(x float32) float32 { return max(x, -x) }
 
 // learn learns how the metrics go together.
-func (k *Kiosk) learn() {
+func (k *Kiosk) learn(said *verdicts) {
 	j := &k.joint
 	if len(k.sensors) < 2 || float64(k.clock.last-j.last) < learnEvery*1000-1 && j.last != 0 {
 		return
@@ -153,7 +156,7 @@ func (k *Kiosk) learn() {
 	for i := range k.sensors {
 		s := &k.sensors[i]
 		if k.related(i) {
-			if s.rel.n > young && s.with.evidence > strange {
+			if s.rel.n > young && said[i][compared].evidence > strange {
 				if s.rel.allowance < 1 {
 					continue
 				}

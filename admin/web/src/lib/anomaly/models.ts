@@ -43,5 +43,8 @@ export function modelOrder(a: Model, b: Model): number {
 export const promotable = (model: Model) =>
   model.state !== 'current' && model.state !== 'refused' && model.checks.every((check) => check.passed);
 
+/** Whether the server has a model to go back to: behind a trained one there is always the built-in one. */
+export const canRollBack = (models: Model[]) => models.some(({ state, origin }) => state === 'retired' || (state === 'current' && origin !== 'built_in'));
+
 /** What a factor of a budget does, in the words of the catalogue's keys. */
 export const tuningWord = (factor: number): 'quieter' | 'usual' | 'readier' => (factor < 1 ? 'quieter' : factor > 1 ? 'readier' : 'usual');
