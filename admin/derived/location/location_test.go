@@ -41,6 +41,7 @@ type kiosk struct {
 	watch  *Watch
 	state  State
 	remote string
+	north  float64 // metres that its receiver is wrong by
 }
 
 func newKiosk(serial string, faults ...fault.Fault) *kiosk {
@@ -57,7 +58,7 @@ func (k *kiosk) at(at time.Time) {
 	g := k.device.Sample(at, true).Location
 	r := fleet.Reading{Time: at, ReceivedAt: at, Values: []fleet.Value{
 		{Metric: "location.accuracy", Value: g["accuracy"].(float64)},
-		{Metric: "location.lat", Value: g["lat"].(float64)},
+		{Metric: "location.lat", Value: g["lat"].(float64) + k.north/111_195},
 		{Metric: "location.lng", Value: g["lng"].(float64)},
 	}}
 	k.watch.Step(&k.state, &r, &place, k.remote)
@@ -174,11 +175,16 @@ func TestAJumpIsDoubted(t *testing.T) {
 		{"the network path changes as well", "198.51.100.9", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			k := newKiosk("K-1", planned(fault.Relocation, 2500, from, to))
+			k := newKiosk("K-1")
 			hour := [2]bool{}
 			k.run(start, to.Add(time.Hour), 5*time.Second, func(at time.Time, moved, jumped bool) {
-				if at.Equal(from.Add(5 * time.Minute)) {
+				switch {
+				case at.Equal(from):
+					k.north = 2500
+				case at.Equal(from.Add(5 * time.Minute)):
 					k.remote = tt.remote
+				case at.Equal(to):
+					k.north = 0
 				}
 				if at.Equal(from.Add(time.Hour)) {
 					hour = [2]bool{moved, jumped}
