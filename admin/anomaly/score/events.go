@@ -137,22 +137,27 @@ func (a Alarms) ThresholdFor(tracks []Track, falsePerDay float64) float64 {
 	type candidate struct {
 		score    float64
 		track, i int
+		// The rows of its track before and after it with at least its score, among equals those that come first; -1: none.
+		before, after int
 	}
 	var all []candidate
 	days := 0.0
+	chains := make([]chain, len(tracks))
 	for n, t := range tracks {
 		days += t.days()
+		chains[n] = newChain(t.first(), len(t.Times))
 		for i := t.first(); i < len(t.Times); i++ {
-			all = append(all, candidate{t.Scores[i], n, i})
+			all = append(all, candidate{score: t.Scores[i], track: n, i: i})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
-	above := make([][]int, len(tracks)) // rows with at least the current score, in order
+	for k := len(all) - 1; k >= 0; k-- {
+		c := &all[k]
+		c.before, c.after = chains[c.track].remove(c.i)
+	}
 	threshold, count := math.Nextafter(1, 2), 0
 	for k, c := range all {
 		t := &tracks[c.track]
-		rows := above[c.track]
-		at, _ := slices.BinarySearch(rows, c.i)
 		joins := func(i, j int) bool { return t.Times[j].Sub(t.Times[i]) <= a.HoldOff }
 		falseAt := func(i int) int {
 			if a.fault(*t, i) < 0 {
@@ -160,15 +165,13 @@ func (a Alarms) ThresholdFor(tracks []Track, falsePerDay float64) float64 {
 			}
 			return 0
 		}
-		begins := at == 0 || !joins(rows[at-1], c.i)
-		if begins {
+		if begins := c.before < 0 || !joins(c.before, c.i); begins {
 			count += falseAt(c.i)
 		}
 		// The row after it may have begun an alarm until now.
-		if at < len(rows) && joins(c.i, rows[at]) && (at == 0 || !joins(rows[at-1], rows[at])) {
-			count -= falseAt(rows[at])
+		if c.after >= 0 && joins(c.i, c.after) && (c.before < 0 || !joins(c.before, c.after)) {
+			count -= falseAt(c.after)
 		}
-		above[c.track] = slices.Insert(rows, at, c.i)
 		if k+1 < len(all) && all[k+1].score == c.score {
 			continue
 		}
@@ -178,6 +181,39 @@ func (a Alarms) ThresholdFor(tracks []Track, falsePerDay float64) float64 {
 		threshold = c.score
 	}
 	return threshold
+}
+
+// chain links rows, of which some are removed, to their neighbours.
+type chain struct {
+	first         int
+	before, after []int // of row first+i; -1: none
+}
+
+func newChain(first, end int) chain {
+	n := max(end-first, 0)
+	c := chain{first, make([]int, n), make([]int, n)}
+	for i := range n {
+		c.before[i], c.after[i] = i-1, i+1
+	}
+	if n > 0 {
+		c.after[n-1] = -1
+	}
+	return c
+}
+
+// remove returns the neighbours that a row has left, and links them to each other; -1: none.
+func (c *chain) remove(row int) (before, after int) {
+	i := row - c.first
+	before, after = c.before[i], c.after[i]
+	if before >= 0 {
+		c.after[before] = after
+		before += c.first
+	}
+	if after >= 0 {
+		c.before[after] = c.before[i]
+		after += c.first
+	}
+	return before, after
 }
 
 // found counts the faults of a kind that were found with a delay of at most within points.
