@@ -84,7 +84,6 @@ type Watch struct {
 	shards [shardCount]shard
 	model  atomic.Pointer[Model]
 	tuning atomic.Pointer[watch.Tuning] // holds nil while nobody has said anything
-	zones  zones
 	events events
 	scores scores
 	counts counts
@@ -139,17 +138,22 @@ func New(ctx context.Context, cfg Config) (*Watch, error) {
 	return w, nil
 }
 
-// takeUp continues the anomalies that were open when the last process ended, and closes those of kiosks that are gone.
+// takeUp continues the anomalies that were open when the last process ended, and closes those of kiosks that are gone; all
+// of them if nobody watches any more.
 func (w *Watch) takeUp(open []fleet.Anomaly) {
 	for i := range open {
 		a := open[i]
-		if _, err := w.cfg.Kiosks.Get(a.Serial); err != nil {
+		if _, err := w.cfg.Kiosks.Get(a.Serial); err != nil || w.cfg.Disabled {
 			w.close(&a, w.cfg.Now().UTC())
 			continue
 		}
 		s := w.shard(a.Serial)
 		if s.open == nil {
 			s.open = map[string]*fleet.Anomaly{}
+		}
+		if earlier := s.open[a.Serial]; earlier != nil { // a kiosk has one, whatever the database says
+			w.close(earlier, w.cfg.Now().UTC())
+			w.counts.open.Add(-1)
 		}
 		s.open[a.Serial] = &a
 		w.counts.open.Add(1)

@@ -10,6 +10,7 @@ import (
 	"kioskfleet/admin/anomaly/watch"
 	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/protocol"
+	"kioskfleet/internal/timezone"
 )
 
 // scoreSteps is how many different scores there are: fewer digits take less room in the time series, and nobody can
@@ -67,7 +68,7 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	}
 	buf, _ := gaugesPool.Get().(*gauges)
 	defer gaugesPool.Put(buf)
-	values := buf.of(r.Values)
+	values, left := buf.of(r.Values)
 	if len(values) == 0 {
 		return
 	}
@@ -75,12 +76,15 @@ func (w *Watch) Reading(r *fleet.Reading) {
 		e.since = ms
 	}
 	if e.zone != k.Timezone || e.place == nil {
-		e.zone, e.place = k.Timezone, w.zones.of(k.Timezone)
+		e.zone, e.place = k.Timezone, timezone.OrUTC(k.Timezone)
 	}
 	found := e.kiosk.Step(r.Time.In(e.place), values, *w.tuning.Load())
 	e.score, e.scored = math.Round(found.Score*scoreSteps)/scoreSteps, true
 	w.follow(e, k, r, found)
 	w.scores.put(fleet.KioskScore{Serial: r.Serial, Site: r.Site, Time: r.Time, Score: e.score, Source: r.Source})
+	if left += e.kiosk.Skipped(); left > 0 {
+		w.counts.skipped.Add(int64(left))
+	}
 	w.counts.steps.Add(1)
 	w.counts.stepTime.Add(int64(time.Since(began)))
 }
@@ -102,19 +106,20 @@ func Watched(metric string) bool {
 	return !strings.HasPrefix(metric, "location.") && !protocol.IsSupply(metric)
 }
 
-// of returns the values that detectors look at, sorted by metric; of many the first by name.
-func (g *gauges) of(values []fleet.Value) []fleet.Value {
+// of returns the values that detectors look at, sorted by metric; of many the first by name, and how many are left.
+func (g *gauges) of(values []fleet.Value) (taken []fleet.Value, left int) {
 	n := 0
 	for i := range values {
-		if n == len(g) {
-			break
-		}
-		if v := &values[i]; Watched(v.Metric) {
+		switch v := &values[i]; {
+		case !Watched(v.Metric):
+		case n == len(g):
+			left++
+		default:
 			g[n] = *v
 			n++
 		}
 	}
-	return g[:n]
+	return g[:n], left
 }
 
 // renew begins anew with a kiosk that has got the serial of another one. The entry's lock is held.

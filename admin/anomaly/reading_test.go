@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -167,11 +168,11 @@ func TestOfManyMetricsTheFirstAreLookedAt(t *testing.T) {
 		values = append(values, fleet.Value{Metric: fmt.Sprintf("custom.m%02d", i), Value: float64(i)})
 	}
 	values = append(values, fleet.Value{Metric: "location.lat"})
-	if got := new(gauges).of(values); len(got) != 32 || got[0] != values[0] || got[31] != values[31] {
+	if got, _ := new(gauges).of(values); len(got) != 32 || got[0] != values[0] || got[31] != values[31] {
 		t.Errorf("%v", got)
 	}
 	values = append([]fleet.Value{{Metric: "a.x", Value: 1}, {Metric: "location.accuracy"}}, fleet.Value{Metric: "locations.x", Value: 2})
-	if got := new(gauges).of(values); len(got) != 2 || got[1].Metric != "locations.x" {
+	if got, _ := new(gauges).of(values); len(got) != 2 || got[1].Metric != "locations.x" {
 		t.Errorf("%v", got)
 	}
 }
@@ -235,19 +236,49 @@ func TestAnotherKioskOfTheSameSerialBeginsAnew(t *testing.T) {
 	}
 }
 
+func TestValuesBeyondThoseThatAreWatchedAreCounted(t *testing.T) {
+	s := newStage(t, "K-1")
+	var all []fleet.Value
+	for i := range 1000 {
+		all = append(all, fleet.Value{Metric: fmt.Sprintf("custom.x%03d", i), Value: float64(i)})
+	}
+	wide := func(from, to int) func(*fleet.Reading) {
+		return func(r *fleet.Reading) { r.Values = all[from:to] }
+	}
+	for i, test := range []struct{ from, to, skipped int }{{0, 0, 0}, {0, 1, 0}, {0, 40, 8}, {0, 1000, 968}, {500, 540, 40}} {
+		before := s.Stats().Skipped
+		s.live("K-1", i, i+1, wide(test.from, test.to))
+		if got := s.Stats().Skipped - before; got != int64(test.skipped) {
+			t.Errorf("of metrics %d to %d %d are skipped, want %d", test.from, test.to, got, test.skipped)
+		}
+	}
+}
+
 func TestNothingIsLookedAtWhenItIsSwitchedOff(t *testing.T) {
 	s := newStage(t, "K-1")
+	s.live("K-1", 0, learnt)
+	s.live("K-1", learnt, learnt+3, hot)
+	s.must(s.Finish(t.Context()))
+	if open, err := s.store.OpenAnomalies(t.Context()); err != nil || len(open) != 1 {
+		t.Fatalf("open before %+v, %v", open, err)
+	}
+	s.scores = nil
 	cfg := s.config(nil)
 	cfg.Disabled = true
 	var err error
 	s.Watch, err = New(t.Context(), cfg)
 	s.must(err)
-	s.live("K-1", 0, 10)
+	s.live("K-1", learnt+3, learnt+10)
 	s.Forget("K-1")
-	s.must(s.Checkpoint(t.Context()))
-	s.must(s.Run(t.Context()))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	s.must(s.Run(ended))
 	s.must(s.Finish(t.Context()))
 	if _, ok := s.Score("K-1"); ok || len(s.scores) > 0 || s.Now("K-1").Learning {
 		t.Errorf("scores %v, now %+v", s.scores, s.Now("K-1"))
+	}
+	// Nobody would ever notice that it is over.
+	if open, err := s.store.OpenAnomalies(t.Context()); err != nil || len(open) != 0 || s.Stats().Open != 0 {
+		t.Errorf("open %+v, %v", open, err)
 	}
 }

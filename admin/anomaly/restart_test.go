@@ -161,6 +161,21 @@ func TestAnAnomalyOfAKioskThatWentMeanwhileEnds(t *testing.T) {
 }
 
 // A state that knows of an anomaly must not be on disk before the anomaly is.
+func TestAKioskHasOneOpenAnomaly(t *testing.T) {
+	s := newStage(t, "K-1")
+	var both []fleet.Anomaly
+	for i, id := range []string{"K-1-a", "K-1-b"} {
+		at := monday.Add(time.Duration(i) * time.Hour)
+		both = append(both, fleet.Anomaly{ID: id, Serial: "K-1", OpenedAt: at, PeakAt: at, Score: 0.99})
+	}
+	s.must(s.store.SaveAnomalies(t.Context(), both))
+	s.start()
+	s.must(s.Checkpoint(t.Context()))
+	if open, err := s.store.OpenAnomalies(t.Context()); err != nil || len(open) != 1 || open[0].ID != "K-1-b" || s.Stats().Open != 1 {
+		t.Errorf("open %+v, %v; counted %d", open, err, s.Stats().Open)
+	}
+}
+
 func TestNothingIsKeptThatTheDatabaseDoesNotKnow(t *testing.T) {
 	s := newStage(t, "K-1")
 	s.live("K-1", 0, learnt)

@@ -15,23 +15,22 @@ const (
 	pruneAtOnce = 1000
 )
 
-// Run stores what happens and what is learnt until ctx ends.
+// Run stores what happens and what is learnt until ctx ends. Disabled, it only stores that what went on is over.
 func (w *Watch) Run(ctx context.Context) error {
-	if w.cfg.Disabled {
-		return nil
+	if !w.cfg.Disabled {
+		kept := make(chan struct{})
+		go func() {
+			defer close(kept)
+			w.keepStates(ctx)
+		}()
+		defer func() { <-kept }()
+		compared := make(chan struct{})
+		go func() {
+			defer close(compared)
+			w.comparePeers(ctx)
+		}()
+		defer func() { <-compared }()
 	}
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		w.keepStates(ctx)
-	}()
-	defer func() { <-kept }()
-	compared := make(chan struct{})
-	go func() {
-		defer close(compared)
-		w.comparePeers(ctx)
-	}()
-	defer func() { <-compared }()
 	flush, scores, prune := time.NewTicker(flushEvery), time.NewTicker(scoresEvery), time.NewTicker(pruneEvery)
 	defer flush.Stop()
 	defer scores.Stop()
@@ -80,10 +79,10 @@ func (w *Watch) keepStates(ctx context.Context) {
 
 // Finish stores everything that is left; call it when Run has returned and no reading comes any more.
 func (w *Watch) Finish(ctx context.Context) error {
-	if w.cfg.Disabled {
-		return nil
-	}
 	err := w.Checkpoint(ctx)
+	if w.cfg.Disabled {
+		return err
+	}
 	for i := range w.shards {
 		err = errors.Join(err, w.snapshot(ctx, &w.shards[i]))
 	}

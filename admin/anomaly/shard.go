@@ -154,30 +154,3 @@ func (w *Watch) Forget(serial string) {
 		w.close(a, w.cfg.Now().UTC())
 	}
 }
-
-// zones are time zones by name; to look one up reads a file.
-type zones struct {
-	mu    sync.RWMutex // guards known
-	known map[string]*time.Location
-}
-
-// of returns a time zone, UTC for one that there is not.
-func (z *zones) of(name string) *time.Location {
-	z.mu.RLock()
-	l, ok := z.known[name]
-	z.mu.RUnlock()
-	if ok {
-		return l
-	}
-	l, err := time.LoadLocation(name)
-	if err != nil {
-		l = time.UTC
-	}
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if z.known == nil {
-		z.known = map[string]*time.Location{}
-	}
-	z.known[name] = l
-	return l
-}

@@ -13,6 +13,7 @@ type counts struct {
 	stepTime        atomic.Int64 // nanoseconds
 	late            atomic.Int64
 	resting         atomic.Int64
+	skipped         atomic.Int64
 	snapshots       atomic.Int64
 	snapshotsFailed atomic.Int64
 	snapshotTime    atomic.Int64 // nanoseconds
@@ -28,6 +29,7 @@ type Stats struct {
 	StepTime        time.Duration // that all of them took
 	Late            int64         // readings that were older than the newest of their kiosk
 	Resting         int64         // readings of kiosks that were worked on
+	Skipped         int64         // values of metrics beyond those that are watched
 	ScoresDropped   int64
 	Snapshots       int64 // of shards
 	SnapshotsFailed int64
@@ -40,7 +42,7 @@ func (w *Watch) Stats() Stats {
 	c := &w.counts
 	s := Stats{
 		Open: c.open.Load(), Opened: c.opened.Load(), Steps: c.steps.Load(), StepTime: time.Duration(c.stepTime.Load()),
-		Late: c.late.Load(), Resting: c.resting.Load(), Snapshots: c.snapshots.Load(), SnapshotsFailed: c.snapshotsFailed.Load(),
+		Late: c.late.Load(), Resting: c.resting.Load(), Skipped: c.skipped.Load(), Snapshots: c.snapshots.Load(), SnapshotsFailed: c.snapshotsFailed.Load(),
 		SnapshotTime: time.Duration(c.snapshotTime.Load()),
 	}
 	for i := range w.shards {

@@ -195,10 +195,10 @@ func TestAModelShowsEverythingAboutIt(t *testing.T) {
 
 func TestModelsArePutToWorkAndTakenBack(t *testing.T) {
 	s := callSite(t)
-	if m := decode[modelView](t, s.do("POST", "/models/built-in/promote", "", as("admin")), 200); m.Version != "built-in" {
+	if m := decode[fleet.ModelJSON](t, s.do("POST", "/models/built-in/promote", "", as("admin")), 200); m.Version != "built-in" {
 		t.Errorf("promoted %+v", m)
 	}
-	decode[modelView](t, s.do("POST", "/models/rollback", "", as("admin")), 200)
+	decode[fleet.ModelJSON](t, s.do("POST", "/models/rollback", "", as("admin")), 200)
 	if fmt.Sprint(s.calls) != "[promote built-in token:admin roll back token:admin]" {
 		t.Errorf("calls = %v", s.calls)
 	}

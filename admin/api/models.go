@@ -14,7 +14,7 @@ func (s *Server) listModels(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return pageOf(c, models, "", viewModel)
+	return pageOf(c, models, "", fleet.Model.JSON)
 }
 
 func (s *Server) getModel(c echo.Context) error {
@@ -22,7 +22,7 @@ func (s *Server) getModel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, viewModel(m))
+	return c.JSON(http.StatusOK, m.JSON())
 }
 
 func (s *Server) promoteModel(c echo.Context) error {
@@ -30,7 +30,7 @@ func (s *Server) promoteModel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, viewModel(m))
+	return c.JSON(http.StatusOK, m.JSON())
 }
 
 func (s *Server) rollBackModel(c echo.Context) error {
@@ -38,7 +38,7 @@ func (s *Server) rollBackModel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, viewModel(m))
+	return c.JSON(http.StatusOK, m.JSON())
 }
 
 func (s *Server) trainModel(c echo.Context) error {
@@ -54,34 +54,6 @@ func (s *Server) trainModel(c echo.Context) error {
 
 func (s *Server) getTraining(c echo.Context) error {
 	return c.JSON(http.StatusOK, viewTraining(s.cfg.Trainer.Training()))
-}
-
-type modelView struct {
-	Version     string              `json:"version"`
-	CreatedAt   *time.Time          `json:"created_at,omitempty"`
-	Origin      fleet.ModelOrigin   `json:"origin"`
-	State       fleet.ModelState    `json:"state"`
-	SHA256      string              `json:"sha256"`
-	Bytes       int64               `json:"bytes"`
-	TrainedFrom *time.Time          `json:"trained_from,omitempty"`
-	TrainedTo   *time.Time          `json:"trained_to,omitempty"`
-	Kiosks      int                 `json:"kiosks"`
-	Readings    int64               `json:"readings"`
-	Figures     *fleet.ModelFigures `json:"figures,omitempty"`
-	Against     *fleet.ModelFigures `json:"against,omitempty"`
-	Checks      []fleet.ModelCheck  `json:"checks"`
-	Reason      string              `json:"reason"`
-	ChangedAt   *time.Time          `json:"changed_at,omitempty"`
-	ChangedBy   string              `json:"changed_by,omitempty"`
-}
-
-func viewModel(m fleet.Model) modelView {
-	return modelView{
-		Version: m.Version, CreatedAt: known(m.CreatedAt), Origin: m.Origin, State: m.State, SHA256: m.SHA256, Bytes: m.Bytes,
-		TrainedFrom: known(m.TrainedFrom), TrainedTo: known(m.TrainedTo), Kiosks: m.Kiosks, Readings: m.Readings,
-		Figures: m.Figures, Against: m.Against, Checks: listed(m.Checks),
-		Reason: m.Reason, ChangedAt: known(m.ChangedAt), ChangedBy: m.ChangedBy,
-	}
 }
 
 // known returns a time that is set, or nil.

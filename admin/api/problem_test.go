@@ -15,6 +15,20 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
+// refused is a conflict that says in its own words what stands in the way.
+type refused struct{}
+
+func (refused) Error() string { return "model m1 is at work already" }
+func (refused) Unwrap() error { return fleet.ErrConflict }
+
+func TestAConflictThatExplainsItselfGetsNoAdvice(t *testing.T) {
+	s := newSite(t)
+	s.echo.GET("/fails", func(echo.Context) error { return refused{} })
+	if p := decode[problem](t, s.raw("GET", "/fails", ""), 409); p.Title != "Conflict" || p.Detail != "model m1 is at work already" {
+		t.Errorf("problem = %+v", p)
+	}
+}
+
 func TestEachErrorIsAProblem(t *testing.T) {
 	tests := []struct {
 		err    error

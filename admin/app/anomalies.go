@@ -127,6 +127,7 @@ func registerAnomalies(metrics prometheus.Registerer, w *anomaly.Watch) {
 	counter("score_seconds_total", "Time that scoring took.", func(s *anomaly.Stats) float64 { return s.StepTime.Seconds() })
 	counter("late_readings_total", "Readings that were not looked at, because they were older than another of their kiosk.", func(s *anomaly.Stats) float64 { return float64(s.Late) })
 	counter("resting_readings_total", "Readings that were not looked at, because their kiosk was blocked or being worked on.", func(s *anomaly.Stats) float64 { return float64(s.Resting) })
+	counter("skipped_values_total", "Values that were not looked at, because their kiosk reports more metrics than are watched.", func(s *anomaly.Stats) float64 { return float64(s.Skipped) })
 	counter("scores_dropped_total", "Scores that are not in the time series, because the journal did not take them.", func(s *anomaly.Stats) float64 { return float64(s.ScoresDropped) })
 	counter("snapshots_total", "Snapshots that were written, each of a part of the kiosks.", func(s *anomaly.Stats) float64 { return float64(s.Snapshots) })
 	counter("snapshot_failures_total", "Snapshots that could not be written.", func(s *anomaly.Stats) float64 { return float64(s.SnapshotsFailed) })

@@ -123,6 +123,7 @@ func (b *Book) weeks(ctx context.Context, spells map[string][]spell) ([]fleet.Av
 		site string
 	}
 	var out []fleet.AvailabilityWeek
+	var used []*week // an unpacked week is large, and is needed until it is packed
 	for serial, all := range spells {
 		if len(all) == 0 {
 			continue
@@ -134,7 +135,7 @@ func (b *Book) weeks(ctx context.Context, spells map[string][]spell) ([]fleet.Av
 			for n := weekOf(s.from); n <= weekOf(s.to-1); n++ {
 				k := key{n, s.site}
 				if records[k] == nil {
-					records[k] = &week{}
+					used, records[k] = blank(used)
 				}
 				records[k].add(s.kind, s.from-n*weekLong, s.to-n*weekLong)
 			}
@@ -154,7 +155,19 @@ func (b *Book) weeks(ctx context.Context, spells map[string][]spell) ([]fleet.Av
 		}
 		for k, r := range records {
 			out = append(out, fleet.AvailabilityWeek{Week: k.week, Serial: serial, Site: k.site, Data: r.encode()})
+			used = append(used, r)
 		}
 	}
 	return out, nil
+}
+
+// blank returns a week without anything in it, one that was used before if there is one, and the others.
+func blank(used []*week) ([]*week, *week) {
+	if len(used) == 0 {
+		return nil, &week{}
+	}
+	last := len(used) - 1
+	w := used[last]
+	*w = week{}
+	return used[:last], w
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,9 +23,9 @@ func (t *tool) models() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				out := make([]modelOut, len(models))
+				out := make([]fleet.ModelJSON, len(models))
 				for i, m := range models {
-					out[i] = outModel(m)
+					out[i] = m.JSON()
 				}
 				return t.print(cmd, out, func(w io.Writer) { tableOfModels(w, models) })
 			})
@@ -50,9 +49,9 @@ func (t *tool) models() *cobra.Command {
 				}
 				history = slices.DeleteFunc(history, func(e model.Event) bool { return e.Version != version })
 				out := struct {
-					modelOut
+					fleet.ModelJSON
 					History []model.Event `json:"history"`
-				}{outModel(m), history}
+				}{m.JSON(), history}
 				return t.print(cmd, out, func(w io.Writer) { describeModel(w, m, history) })
 			})
 		},
@@ -134,7 +133,7 @@ func (t *tool) changeModel(cmd *cobra.Command, action string, change func(ctx co
 		if err := o.Audit(ctx, actor, action, m.Version, m.Reason); err != nil {
 			return err
 		}
-		return t.print(cmd, outModel(m), func(w io.Writer) { fmt.Fprintf(w, text, m.Version) })
+		return t.print(cmd, m.JSON(), func(w io.Writer) { fmt.Fprintf(w, text, m.Version) })
 	})
 }
 
@@ -202,12 +201,4 @@ func listChecks(w io.Writer, checks []fleet.ModelCheck) {
 		}
 		fmt.Fprintf(w, "%s %-18s %s\n", mark, c.Name, strings.ReplaceAll(c.Text, "\n", " "))
 	}
-}
-
-// known returns a time that is set, or nil.
-func known(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

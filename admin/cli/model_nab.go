@@ -63,10 +63,11 @@ func (t *tool) evaluateNab(cmd *cobra.Command, f nabFlags) error {
 	if f.out == "" && f.labels == "" {
 		return errors.New("--format nab needs --out, the folder for the results, or --labels for a report")
 	}
-	if f.out != "" { // before the work is done
-		if err := writable(f.out); err != nil {
-			return fmt.Errorf("--out: %w", err)
-		}
+	if !(f.falsePerDay > 0 && f.falsePerDay <= 1000) {
+		return fmt.Errorf("--false-per-day %g: give more than 0, at most 1000", f.falsePerDay)
+	}
+	if err := f.apart(); err != nil {
+		return err
 	}
 	var labels score.Labels
 	if f.labels != "" {
@@ -75,15 +76,24 @@ func (t *tool) evaluateNab(cmd *cobra.Command, f nabFlags) error {
 			return fmt.Errorf("--labels: %w", err)
 		}
 	}
-	series, err := score.ReadFolder(f.data)
+	series, err := score.ReadFolder(f.data, f.out)
 	if err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}
-	tracks := score.Run(series, frozen)
-	out := nabOut{Detector: f.detector, Series: len(series)}
-	for _, s := range series {
-		out.Rows += len(s.Points)
+	if f.out != "" { // before the work is done
+		if err := writable(f.out); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
 	}
+	tracks := make([]score.Track, len(series))
+	for i := range series {
+		if err := cmd.Context().Err(); err != nil {
+			return err
+		}
+		tracks[i] = series[i].Run(frozen())
+	}
+	out := nabOut{Detector: f.detector, Series: len(series)}
+	out.doubt(series)
 	if labels != nil {
 		unlabelled, missing := labels.Label(series)
 		out.warn("the labels do not name", unlabelled)
@@ -105,6 +115,32 @@ func (t *tool) evaluateNab(cmd *cobra.Command, f nabFlags) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", warning)
 	}
 	return t.print(cmd, out, func(w io.Writer) { describeNab(w, &out) })
+}
+
+// apart returns an error for results that would lie among the data and be read as such the next time.
+func (f *nabFlags) apart() error {
+	if f.out == "" {
+		return nil
+	}
+	for _, out := range []string{f.out, filepath.Join(f.out, f.detector)} {
+		if same(out, f.data) || same(out, filepath.Join(f.data, "data")) {
+			return fmt.Errorf("--out: the results would be in %s, among the data: give another folder", out)
+		}
+	}
+	return nil
+}
+
+// same reports whether two paths are of the same file; it need not be there.
+func same(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
 }
 
 // frozen returns a fresh detector of the one configuration that serves everything. Some recordings repeat the hour in
@@ -157,6 +193,34 @@ func outEvents(name string, r score.Result) eventsOut {
 		}
 	}
 	return eventsOut{name, r.Threshold, len(r.Faults), found, r.False, r.Recall(""), r.Precision(), r.MedianDelay(""), r.FalsePerDay}
+}
+
+// doubt counts the rows and warns of what is odd in the data and could be scored all the same.
+func (o *nabOut) doubt(series []score.Series) {
+	var none, empty, back []string
+	for _, s := range series {
+		o.Rows += len(s.Points)
+		if len(s.Points) == 0 {
+			none = append(none, s.Name)
+		}
+		empty, back = linesOf(empty, s.Name, s.Empty), linesOf(back, s.Name, s.Back)
+	}
+	o.warn("there is no row of timestamp,value in", none)
+	o.warn("rows without a value get the score 0:", empty)
+	o.warn("rows are earlier than the one before and count as the same moment:", back)
+}
+
+// linesOf appends where in a file something is.
+func linesOf(to []string, file string, lines []int) []string {
+	switch len(lines) {
+	case 0:
+		return to
+	case 1:
+		return append(to, fmt.Sprintf("%s:%d", file, lines[0]))
+	case 2:
+		return append(to, fmt.Sprintf("%s:%d (and 1 more line)", file, lines[0]))
+	}
+	return append(to, fmt.Sprintf("%s:%d (and %d more lines)", file, lines[0], len(lines)-1))
 }
 
 // warnAtMost is how many names a warning lists.

@@ -3,6 +3,8 @@ package cli_test
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -91,31 +93,54 @@ func TestAFolderIsScoredAsTheBenchmarkReadsIt(t *testing.T) {
 		}
 	}
 
-	// The labels change no score.
-	again := t.TempDir()
-	if _, _, err := admin(t, "model", "evaluate", "--format", "nab", "--data", data, "--out", again, "--detector", "other"); err != nil {
-		t.Fatal(err)
+	// The labels change nothing in the results, nor do results among the data that an earlier run left.
+	again := filepath.Join(data, "results")
+	for range 2 {
+		if _, _, err := admin(t, "model", "evaluate", "--format", "nab", "--data", data, "--out", again); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if with, without := scores(t, out, "kioskfleet"), scores(t, again, "other"); with != without {
-		t.Error("scores differ with and without labels")
+	with, without := contents(t, out), contents(t, again)
+	if !maps.Equal(with, without) || len(with) != 2 {
+		t.Errorf("%d results with labels, %d without, and they differ", len(with), len(without))
 	}
 	if printed, _, err = admin(t, "model", "evaluate", "--format", "nab", "--data", data, "--labels", labels); err != nil || !strings.Contains(printed, "reward_low_FN_rate") {
 		t.Errorf("printed %q, %v", printed, err)
 	}
 }
 
-// scores returns the columns of a result but the label.
-func scores(t *testing.T, out, detector string) string {
+// contents returns what is in the files of a folder, by their path in it.
+func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(out, detector, "rooms", detector+"_fault.csv"))
+	all := map[string]string{}
+	root := os.DirFS(dir)
+	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(root, path)
+		all[path] = string(text)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rows []string
-	for row := range strings.Lines(string(text)) {
-		rows = append(rows, row[:strings.LastIndex(row, ",")])
+	return all
+}
+
+func TestWhatIsOddInAFolderIsSaid(t *testing.T) {
+	data := t.TempDir()
+	write(t, filepath.Join(data, "x", "empty.csv"), "timestamp,value\n")
+	write(t, filepath.Join(data, "x", "gaps.csv"), "timestamp,value\n2026-03-01 00:00:00,1\n2026-03-01 00:05:00,\n2026-03-01 00:00:00,NaN\n")
+	_, warned, err := admin(t, "model", "evaluate", "--format", "nab", "--data", data, "--out", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return strings.Join(rows, "\n")
+	for _, want := range []string{"no row of timestamp,value in x/empty.csv", "x/gaps.csv:3 (and 1 more line)", "earlier than the one before and count as the same moment: x/gaps.csv:4"} {
+		if !strings.Contains(warned, want) {
+			t.Errorf("warned %q, not %q", warned, want)
+		}
+	}
 }
 
 func TestWhatIsWrongWithAFolderIsSaid(t *testing.T) {
@@ -132,11 +157,14 @@ func TestWhatIsWrongWithAFolderIsSaid(t *testing.T) {
 	}{
 		{"no data", []string{"--data", "needs"}, []string{"--out", out}},
 		{"folder that is not there", []string{"--data", "nowhere"}, []string{"--data", filepath.Join(data, "nowhere"), "--out", out}},
-		{"no csv in it", []string{"--data", "no .csv"}, []string{"--data", out, "--out", out}},
+		{"no csv in it", []string{"--data", "no .csv"}, []string{"--data", t.TempDir(), "--out", out}},
 		{"a row that is no row", []string{"broken.csv:3", `"one"`}, []string{"--data", bad, "--out", out}},
 		{"a folder that cannot be made", []string{"--out", file}, []string{"--data", data, "--out", filepath.Join(file, "out")}},
 		{"no place for results", []string{"--out"}, []string{"--data", data}},
 		{"a name that the benchmark cannot read", []string{"--detector", "underscore"}, []string{"--data", data, "--out", out, "--detector", "a_b"}},
+		{"results that would be data", []string{"--out", "among the data"}, []string{"--data", data, "--out", data}},
+		{"results that would be data by their name", []string{"--out", "among the data"}, []string{"--data", data, "--out", filepath.Dir(data), "--detector", "data"}},
+		{"no rate", []string{"--false-per-day"}, []string{"--data", data, "--out", out, "--false-per-day", "NaN"}},
 		{"labels that are not there", []string{"--labels", "nothing.json"}, []string{"--data", data, "--labels", labels + "nothing.json"}},
 		{"labels that are none", []string{"--labels", file}, []string{"--data", data, "--labels", file}},
 	} {

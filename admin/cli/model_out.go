@@ -6,39 +6,9 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"kioskfleet/admin/fleet"
 )
-
-// modelOut is a model as the subcommands print it, in the same words as the API.
-type modelOut struct {
-	Version     string              `json:"version"`
-	CreatedAt   *time.Time          `json:"created_at,omitempty"`
-	Origin      fleet.ModelOrigin   `json:"origin"`
-	State       fleet.ModelState    `json:"state"`
-	SHA256      string              `json:"sha256,omitempty"`
-	Bytes       int64               `json:"bytes,omitempty"`
-	TrainedFrom *time.Time          `json:"trained_from,omitempty"`
-	TrainedTo   *time.Time          `json:"trained_to,omitempty"`
-	Kiosks      int                 `json:"kiosks"`
-	Readings    int64               `json:"readings"`
-	Figures     *fleet.ModelFigures `json:"figures,omitempty"`
-	Against     *fleet.ModelFigures `json:"against,omitempty"`
-	Checks      []fleet.ModelCheck  `json:"checks"`
-	Reason      string              `json:"reason"`
-	ChangedAt   *time.Time          `json:"changed_at,omitempty"`
-	ChangedBy   string              `json:"changed_by,omitempty"`
-}
-
-func outModel(m fleet.Model) modelOut {
-	return modelOut{
-		Version: m.Version, CreatedAt: known(m.CreatedAt), Origin: m.Origin, State: m.State, SHA256: m.SHA256, Bytes: m.Bytes,
-		TrainedFrom: known(m.TrainedFrom), TrainedTo: known(m.TrainedTo), Kiosks: m.Kiosks, Readings: m.Readings,
-		Figures: m.Figures, Against: m.Against, Checks: slices.Concat([]fleet.ModelCheck{}, m.Checks),
-		Reason: m.Reason, ChangedAt: known(m.ChangedAt), ChangedBy: m.ChangedBy,
-	}
-}
 
 // unknownFigures are those of a model that was not evaluated.
 func unknownFigures() *fleet.ModelFigures {

@@ -18,12 +18,13 @@ import (
 	"kioskfleet/admin/anomaly/synth"
 	"kioskfleet/admin/anomaly/train"
 	"kioskfleet/admin/app"
+	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/hashed"
 )
 
 // trainedOut is what a training says: the model, or that the server makes it.
 type trainedOut struct {
-	*modelOut
+	*fleet.ModelJSON
 	Ordered bool `json:"ordered"` // the running server does it
 }
 
@@ -63,8 +64,8 @@ seconds; admin model list shows the model when it is made.`,
 						fmt.Fprintln(w, "the running server trains the model, beginning within seconds; see admin model list")
 					})
 				}
-				out := outModel(m)
-				return t.print(cmd, trainedOut{modelOut: &out}, func(w io.Writer) { describeModel(w, m, nil) })
+				out := m.JSON()
+				return t.print(cmd, trainedOut{ModelJSON: &out}, func(w io.Writer) { describeModel(w, m, nil) })
 			})
 		},
 	}

@@ -3,7 +3,37 @@ package fleet
 import (
 	"encoding/json"
 	"math"
+	"time"
 )
+
+// ModelJSON is a Model as the API and the subcommands write it; Model.JSON makes it.
+type ModelJSON struct {
+	Version     string        `json:"version"`
+	CreatedAt   time.Time     `json:"created_at,omitzero"` // UTC, like the other times; left out where it is not known
+	Origin      ModelOrigin   `json:"origin"`
+	State       ModelState    `json:"state"`
+	SHA256      string        `json:"sha256"`
+	Bytes       int64         `json:"bytes"`
+	TrainedFrom time.Time     `json:"trained_from,omitzero"`
+	TrainedTo   time.Time     `json:"trained_to,omitzero"`
+	Kiosks      int           `json:"kiosks"`
+	Readings    int64         `json:"readings"`
+	Figures     *ModelFigures `json:"figures,omitempty"`
+	Against     *ModelFigures `json:"against,omitempty"`
+	Checks      []ModelCheck  `json:"checks"` // never null
+	Reason      string        `json:"reason"`
+	ChangedAt   time.Time     `json:"changed_at,omitzero"`
+	ChangedBy   string        `json:"changed_by,omitempty"`
+}
+
+// JSON returns what there is to write of a model.
+func (m Model) JSON() ModelJSON {
+	out := ModelJSON(m)
+	if out.Checks == nil {
+		out.Checks = []ModelCheck{}
+	}
+	return out
+}
 
 // figuresJSON is how ModelFigures are written, in models' files, by the API and by the subcommands. What could not be
 // measured, such as the recall of no faults, is no number, and is left out.

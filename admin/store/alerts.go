@@ -28,28 +28,6 @@ func (s *Store) SaveAlerts(ctx context.Context, b fleet.AlertBatch) error {
 	})
 }
 
-// each runs one statement for every item, with the arguments that args makes of it.
-func each[T any](ctx context.Context, tx *sql.Tx, statement string, items []T, args func(*T) ([]any, error)) error {
-	if len(items) == 0 {
-		return nil
-	}
-	stmt, err := tx.PrepareContext(ctx, statement)
-	if err != nil {
-		return err
-	}
-	defer stmt.Close()
-	for i := range items {
-		values, err := args(&items[i])
-		if err != nil {
-			return err
-		}
-		if _, err := stmt.ExecContext(ctx, values...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // saveAlertStates keeps the states, and removes those without data: their kiosks are gone.
 func saveAlertStates(ctx context.Context, tx *sql.Tx, b *fleet.AlertBatch) error {
 	var kept, gone []fleet.AlertEngineState

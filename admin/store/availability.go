@@ -38,34 +38,31 @@ func (s *Store) AvailabilityStates(ctx context.Context) (states []fleet.Availabi
 // SaveAvailability keeps a change, all of it or nothing.
 func (s *Store) SaveAvailability(ctx context.Context, c fleet.AvailabilityChange) error {
 	return s.change(ctx, fmt.Sprintf("save the availability of %d kiosks", len(c.States)), func(tx *sql.Tx) error {
-		for i := range c.Weeks {
-			w := &c.Weeks[i]
-			if _, err := tx.ExecContext(ctx, `INSERT INTO availability_weeks (week, serial, site, data) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (week, serial, site) DO UPDATE SET data = excluded.data`, w.Week, w.Serial, w.Site, w.Data); err != nil {
-				return err
-			}
+		err := each(ctx, tx, `INSERT INTO availability_weeks (week, serial, site, data) VALUES ($1, $2, $3, $4)
+				ON CONFLICT (week, serial, site) DO UPDATE SET data = excluded.data`, c.Weeks, func(w *fleet.AvailabilityWeek) ([]any, error) {
+			return []any{w.Week, w.Serial, w.Site, w.Data}, nil
+		})
+		if err != nil {
+			return err
 		}
 		for _, serial := range c.Ended {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM availability_states WHERE serial = $1`, serial); err != nil {
 				return err
 			}
 		}
-		for i := range c.States {
-			a := &c.States[i]
-			var doubt int64
-			if !a.Doubt.IsZero() {
-				doubt = millis(a.Doubt)
-			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO availability_states (serial, site, kind, since, doubt) VALUES ($1, $2, $3, $4, $5)
+		err = each(ctx, tx, `INSERT INTO availability_states (serial, site, kind, since, doubt) VALUES ($1, $2, $3, $4, $5)
 				ON CONFLICT (serial) DO UPDATE SET site = excluded.site, kind = excluded.kind, since = excluded.since, doubt = excluded.doubt`,
-				a.Serial, a.Site, a.Kind, millis(a.Since), doubt); err != nil {
-				return err
-			}
+			c.States, func(a *fleet.AvailabilityState) ([]any, error) {
+				var doubt int64
+				if !a.Doubt.IsZero() {
+					doubt = millis(a.Doubt)
+				}
+				return []any{a.Serial, a.Site, a.Kind, millis(a.Since), doubt}, nil
+			})
+		if err != nil || c.Alive.IsZero() {
+			return err
 		}
-		if c.Alive.IsZero() {
-			return nil
-		}
-		_, err := tx.ExecContext(ctx, `UPDATE availability_alive SET until = $1 WHERE id = 1`, millis(c.Alive))
+		_, err = tx.ExecContext(ctx, `UPDATE availability_alive SET until = $1 WHERE id = 1`, millis(c.Alive))
 		return err
 	})
 }

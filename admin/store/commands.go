@@ -82,7 +82,7 @@ func (s *Store) StepCommand(ctx context.Context, c fleet.Command, event *fleet.E
 			return err
 		}
 		if event != nil {
-			return insertEvent(ctx, tx, *event)
+			return insertEvents(ctx, tx, *event)
 		}
 		return nil
 	})

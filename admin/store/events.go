@@ -10,11 +10,11 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
-func insertEvent(ctx context.Context, tx *sql.Tx, e fleet.Event) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO events (serial, at, kind, subject, from_, to_, reason, actor)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		e.Serial, millis(e.At), string(e.Kind), e.Subject, e.From, e.To, e.Reason, e.Actor)
-	return err
+func insertEvents(ctx context.Context, tx *sql.Tx, events ...fleet.Event) error {
+	return each(ctx, tx, `INSERT INTO events (serial, at, kind, subject, from_, to_, reason, actor)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, events, func(e *fleet.Event) ([]any, error) {
+		return []any{e.Serial, millis(e.At), string(e.Kind), e.Subject, e.From, e.To, e.Reason, e.Actor}, nil
+	})
 }
 
 // Events returns up to limit events of a kiosk, newest first: those before the one at that time with

@@ -16,21 +16,13 @@ func (s *Store) SaveDerived(ctx context.Context, states []fleet.DerivedState, no
 	}
 	return s.change(ctx, fmt.Sprintf("save the derived values of %d kiosks", len(states)), func(tx *sql.Tx) error {
 		// A kiosk deleted meanwhile gets no row.
-		stmt, err := tx.PrepareContext(ctx, `INSERT INTO kiosk_derived (serial, record, item, state, written_at)
+		return each(ctx, tx, `INSERT INTO kiosk_derived (serial, record, item, state, written_at)
 			SELECT serial, $2, $3, $4, $5 FROM kiosks WHERE serial = $1
 			ON CONFLICT (serial) DO UPDATE SET record = excluded.record, item = excluded.item,
-				state = excluded.state, written_at = excluded.written_at`)
-		if err != nil {
-			return err
-		}
-		defer stmt.Close()
-		for i := range states {
-			d := &states[i]
-			if _, err := stmt.ExecContext(ctx, d.Serial, int64(d.Source.Record), d.Source.Item, d.Data, millis(now)); err != nil {
-				return err
-			}
-		}
-		return nil
+				state = excluded.state, written_at = excluded.written_at`,
+			states, func(d *fleet.DerivedState) ([]any, error) {
+				return []any{d.Serial, int64(d.Source.Record), d.Source.Item, d.Data, millis(now)}, nil
+			})
 	})
 }
 

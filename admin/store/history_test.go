@@ -26,7 +26,7 @@ func TestEventsOfATime(t *testing.T) {
 			if e.Serial == "" {
 				e.Serial = "K-1"
 			}
-			if err := insertEvent(t.Context(), tx, e); err != nil {
+			if err := insertEvents(t.Context(), tx, e); err != nil {
 				return err
 			}
 		}

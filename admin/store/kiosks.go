@@ -147,7 +147,7 @@ func followUp(ctx context.Context, tx *sql.Tx, e fleet.Event) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO kiosk_changes (serial) VALUES ($1)`, e.Serial); err != nil {
 		return err
 	}
-	if err := insertEvent(ctx, tx, e); err != nil {
+	if err := insertEvents(ctx, tx, e); err != nil {
 		return err
 	}
 	return audit(ctx, tx, e.At, e.Actor, "kiosk."+string(e.Kind), e.Serial, e.Reason)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"kioskfleet/admin/fleet"
@@ -17,29 +18,22 @@ func (s *Store) SaveLive(ctx context.Context, events []fleet.Event, states []fle
 		return nil
 	}
 	return s.change(ctx, fmt.Sprintf("save %d events and the state of %d kiosks", len(events), len(states)), func(tx *sql.Tx) error {
-		for _, e := range events {
-			if err := insertEvent(ctx, tx, e); err != nil {
-				return err
-			}
-		}
-		// A kiosk deleted meanwhile gets no row.
-		stmt, err := tx.PrepareContext(ctx, `INSERT INTO kiosk_live (serial, state, written_at)
-			SELECT serial, $2, $3 FROM kiosks WHERE serial = $1
-			ON CONFLICT (serial) DO UPDATE SET state = excluded.state, written_at = excluded.written_at`)
-		if err != nil {
+		if err := insertEvents(ctx, tx, events...); err != nil {
 			return err
 		}
-		defer stmt.Close()
-		for i := range states {
-			text, err := json.Marshal(&states[i])
-			if err != nil {
-				return err
-			}
-			if _, err := stmt.ExecContext(ctx, states[i].Serial, string(text), millis(now)); err != nil {
-				return err
-			}
-		}
-		return nil
+		var text strings.Builder
+		encoder := json.NewEncoder(&text)
+		// A kiosk deleted meanwhile gets no row.
+		return each(ctx, tx, `INSERT INTO kiosk_live (serial, state, written_at)
+			SELECT serial, $2, $3 FROM kiosks WHERE serial = $1
+			ON CONFLICT (serial) DO UPDATE SET state = excluded.state, written_at = excluded.written_at`,
+			states, func(st *fleet.LiveState) ([]any, error) {
+				text.Reset()
+				if err := encoder.Encode(st); err != nil {
+					return nil, err
+				}
+				return []any{st.Serial, strings.TrimSuffix(text.String(), "\n"), millis(now)}, nil
+			})
 	})
 }
 

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -135,6 +136,34 @@ func (s *Store) change(ctx context.Context, what string, f func(tx *sql.Tx) erro
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// each runs one statement for every item, with the arguments that args makes of it. The end of ctx is noticed between two
+// items: to be able to end one in its middle, the driver would start a goroutine for each.
+func each[T any](ctx context.Context, tx *sql.Tx, statement string, items []T, args func(*T) ([]any, error)) error {
+	if len(items) == 0 {
+		return nil
+	}
+	stmt, err := tx.PrepareContext(ctx, statement)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	whole := context.WithoutCancel(ctx)
+	for i := range items {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		values, err := args(&items[i])
+		if err != nil {
+			return err
+		}
+		if _, err := stmt.ExecContext(whole, values...); err != nil {
+			// Once ctx has ended, the transaction only says that it is over.
+			return cmp.Or(ctx.Err(), err)
+		}
 	}
 	return nil
 }

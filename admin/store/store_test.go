@@ -242,7 +242,7 @@ func TestAFailedChangeLeavesNothing(t *testing.T) {
 	s := open(t)
 	boom := errors.New("boom")
 	err := s.change(t.Context(), "try", func(tx *sql.Tx) error {
-		if err := insertEvent(t.Context(), tx, fleet.Event{Serial: "K-1"}); err != nil {
+		if err := insertEvents(t.Context(), tx, fleet.Event{Serial: "K-1"}); err != nil {
 			return err
 		}
 		return boom

@@ -20,15 +20,16 @@ const maxConnections = 4
 // the answers of several hooks, so there must never be a second one.
 type hook struct {
 	mqtt.HookBase
-	server  *Server
-	readers readers // the integrators
+	server   *Server
+	readers  readers // the integrators
+	statuses statuses
 
 	mu      sync.RWMutex
 	clients map[string]map[*mqtt.Client]struct{} // by serial; "" is the platform
 }
 
 func newHook(s *Server) *hook {
-	return &hook{server: s, clients: map[string]map[*mqtt.Client]struct{}{}, readers: readers{m: map[*mqtt.Client]*reader{}}}
+	return &hook{server: s, clients: map[string]map[*mqtt.Client]struct{}{}, readers: readers{m: map[*mqtt.Client]*reader{}}, statuses: statuses{payloads: map[string][]byte{}}}
 }
 
 // ID implements mqtt.Hook.
@@ -228,7 +229,14 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 // QoS 0 comes without a promise: it is dropped and counted, and the connection stays.
 func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl.Net.Inline {
+		status := pk.FixedHeader.Retain && isStatus(pk.TopicName)
+		if status {
+			h.statuses.keep(pk.TopicName, pk.Payload) // first: who subscribes now must get this one or that
+		}
 		h.forwardToReaders(pk.TopicName, pk.Payload, pk.FixedHeader.Retain)
+		if status {
+			return pk, packets.CodeSuccessIgnore
+		}
 		return pk, nil
 	}
 	identity, ok := identityOf(cl)

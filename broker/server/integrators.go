@@ -254,13 +254,11 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 }
 
 func (h *hook) forwardRetained(r *reader, sub packets.Subscription) {
-	var all []delivery
-	for _, pk := range h.server.mqtt.Topics.Messages(sub.Filter) {
-		d := delivery{topic: pk.TopicName, payload: pk.Payload, retain: true}
-		if sub.Identifier > 0 {
-			d.identifiers = []int{sub.Identifier}
+	all := h.statuses.matching(sub.Filter)
+	if sub.Identifier > 0 {
+		for i := range all {
+			all[i].identifiers = []int{sub.Identifier}
 		}
-		all = append(all, d)
 	}
 	h.server.metrics.unforwarded.Add(float64(r.feed.offerRetained(all)))
 }

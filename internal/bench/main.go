@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"kioskfleet/internal/durablefile"
+	"kioskfleet/internal/testkit/load"
 )
 
 func main() {
@@ -224,23 +225,10 @@ func (b *bench) build(ctx context.Context, name string, path *string) error {
 	return nil
 }
 
-// throughput starts both targets and measures them under each load.
+// throughput starts all targets and measures them under each load.
 func (b *bench) throughput(ctx context.Context, r *report, clients, windows []int, withProfile bool) error {
 	data := filepath.Join(b.dir, "data")
-	p, err := startPlatform(ctx, b.admin, data)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	if err := p.awaitReady(ctx); err != nil {
-		return err
-	}
-	most := 0
-	for _, n := range clients {
-		most = max(most, n)
-	}
-	b.progress("enrolling %d kiosks", most)
-	ids, err := p.enroll(ctx, most)
+	ids, err := b.enrolled(ctx, data, slices.Max(clients))
 	if err != nil {
 		return err
 	}
@@ -254,9 +242,24 @@ func (b *bench) throughput(ctx context.Context, r *report, clients, windows []in
 	}
 	defer bare.stop()
 	_, port, _ := strings.Cut(strings.TrimPrefix(line, bareAnnouncement), ":")
-	targets := []*target{
-		{name: targetBare, address: "mqtts://localhost:" + port, process: bare},
-		{name: targetAdmin, address: ids[0].Broker, process: p.process, platform: p},
+	targets := []*target{{name: targetBare, address: "mqtts://localhost:" + port, process: bare}}
+	for _, admin := range []struct {
+		name     string
+		settings map[string]string
+	}{{targetQuiet, map[string]string{"ANOMALY_ENABLED": "false"}}, {targetAdmin, nil}} {
+		own := filepath.Join(b.dir, "data of "+admin.name)
+		if err := os.CopyFS(own, os.DirFS(data)); err != nil {
+			return err
+		}
+		p, err := startPlatformWith(ctx, b.admin, own, admin.settings)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		if err := p.awaitReady(ctx); err != nil {
+			return err
+		}
+		targets = append(targets, &target{name: admin.name, address: p.broker, process: p.process, platform: p})
 	}
 	for _, n := range clients {
 		for _, window := range windows {
@@ -273,9 +276,23 @@ func (b *bench) throughput(ctx context.Context, r *report, clients, windows []in
 		}
 	}
 	if withProfile {
-		r.Profile = b.profileUnder(ctx, targets[1], ids[:clients[0]], windows[len(windows)-1])
+		r.Profile = b.profileUnder(ctx, targets[len(targets)-1], ids[:clients[0]], windows[len(windows)-1])
 	}
 	return nil
+}
+
+// enrolled makes a data folder of an admin that knows n kiosks.
+func (b *bench) enrolled(ctx context.Context, data string, n int) ([]load.Identity, error) {
+	p, err := startPlatform(ctx, b.admin, data)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	if err := p.awaitReady(ctx); err != nil {
+		return nil, err
+	}
+	b.progress("enrolling %d kiosks", n)
+	return p.enroll(ctx, n)
 }
 
 func (b *bench) progress(format string, args ...any) {

@@ -124,7 +124,7 @@ func (r *report) printThroughput(w io.Writer) {
 			col(func(r round) float64 { return r.P50Millis }), col(func(r round) float64 { return r.P99Millis }))
 	}
 	_ = t.Flush()
-	for _, name := range []string{targetBare, targetAdmin} {
+	for _, name := range []string{targetBare, targetQuiet, targetAdmin} {
 		if bytes, ok := r.PeakRSS[name]; ok {
 			fmt.Fprintf(w, "%s: peak memory %d MB\n", name, bytes>>20)
 		}

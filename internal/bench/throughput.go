@@ -14,6 +14,7 @@ import (
 // Names of what is measured.
 const (
 	targetBare  = "bare broker"
+	targetQuiet = "admin without anomalies" // which does not look for them
 	targetAdmin = "admin"
 )
 
@@ -159,7 +160,7 @@ func (b *bench) compare(ctx context.Context, targets []*target, ids []load.Ident
 			if err != nil {
 				return nil, fmt.Errorf("%s, %d clients, window %d: %w", t.name, len(ids), window, err)
 			}
-			b.progress("%-11s %5d clients, window %d, round %d: %6.0f acknowledged/s, %6.0f stored/s", t.name, len(ids), window, n+1, r.Acked, r.Stored)
+			b.progress("%-23s %5d clients, window %d, round %d: %6.0f acknowledged/s, %6.0f stored/s", t.name, len(ids), window, n+1, r.Acked, r.Stored)
 			rows[i].Rounds = append(rows[i].Rounds, r)
 		}
 	}

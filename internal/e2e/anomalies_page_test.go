@@ -3,9 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -65,19 +62,11 @@ func oddKiosk(t *testing.T, p *platform, serial string) {
 }
 
 func TestTheBrowserShowsAnomaliesAndTakesWhatPeopleSayOfThem(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(root(), "admin", "web", "dist", "index.html")); err != nil {
-		t.Fatal("the page is not built: run make test, which builds it first")
-	}
+	needsPage(t)
 	p := startAdmin(t, nil)
 	const serial = "SIM-KIOSK-ODD"
 	oddKiosk(t, p, serial)
-	cmd := exec.CommandContext(t.Context(), "node", "--test", "e2e/anomalies.spec.mjs")
-	cmd.Dir = filepath.Join(root(), "admin", "web")
-	cmd.Env = append(environment(nil), "KIOSKFLEET_URL="+p.url, "KIOSKFLEET_PASSWORD="+p.password(t), "KIOSKFLEET_SERIAL="+serial)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	p.inBrowser(t, "anomalies.spec.mjs", serial)
 	var one struct {
 		Feedback struct{ Verdict, Comment, By string }
 	}

@@ -165,9 +165,9 @@ func TestAFailingFanIsAnAnomaly(t *testing.T) {
 	record := filepath.Join(t.TempDir(), "truth.jsonl")
 	spawner := start(t, "spawner", p.agentEnv(nil), "--scenario", file, "--time-scale", fmt.Sprint(speed), "--ramp-up", "100", "--truth-file", record)
 
-	// Not each of them within the hour: what a kiosk went through in its five days may have used up its budget.
+	// What a kiosk went through in its five days may have used up its budget: it may take one longer than the hour.
 	found := map[string]unusual{}
-	within(t, 2*time.Minute, 250*time.Millisecond, "half of the worn fans are found", func() error {
+	within(t, 2*time.Minute, 250*time.Millisecond, "the worn fans are found", func() error {
 		if spawner.ended() {
 			t.Fatal("the spawner has ended")
 		}
@@ -193,7 +193,7 @@ func TestAFailingFanIsAnAnomaly(t *testing.T) {
 			}
 			found[u.Serial] = u
 		}
-		if len(found) < worn/2 {
+		if len(found) < worn-1 {
 			return fmt.Errorf("%d of %d are, among %d anomalies", len(found), worn, len(all))
 		}
 		return nil

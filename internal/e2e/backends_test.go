@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -83,17 +81,9 @@ func TestEachKioskMayBeAProcessOfItsOwn(t *testing.T) {
 }
 
 func TestTheBrowserSeesTenKiosksAndBlocksOne(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(root(), "admin", "web", "dist", "index.html")); err != nil {
-		t.Fatal("the page is not built: run make test, which builds it first")
-	}
+	needsPage(t)
 	p := startAdmin(t, nil)
 	start(t, "spawner", p.agentEnv(nil))
 	p.awaitOnline(t, 10, time.Time{})
-	cmd := exec.CommandContext(t.Context(), "node", "--test", "e2e/fleet.spec.mjs")
-	cmd.Dir = filepath.Join(root(), "admin", "web")
-	cmd.Env = append(environment(nil), "KIOSKFLEET_URL="+p.url, "KIOSKFLEET_PASSWORD="+p.password(t))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	p.inBrowser(t, "fleet.spec.mjs", "")
 }

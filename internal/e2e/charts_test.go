@@ -2,9 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +17,7 @@ func historyReading(serial string, at time.Time, n int) string {
 }
 
 func TestTheBrowserLooksIntoHistory(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(root(), "admin", "web", "dist", "index.html")); err != nil {
-		t.Fatal("the page is not built: run make test, which builds it first")
-	}
+	needsPage(t)
 	p := startAdmin(t, nil)
 	const serial = "SIM-KIOSK-HISTORY"
 	ids, err := load.Enroll(t.Context(), p.url, p.file(t, "spawner-token"), []string{serial})
@@ -78,10 +73,5 @@ func TestTheBrowserLooksIntoHistory(t *testing.T) {
 		conn.Close()
 	}()
 
-	cmd := exec.CommandContext(t.Context(), "node", "--test", "e2e/history.spec.mjs")
-	cmd.Dir = filepath.Join(root(), "admin", "web")
-	cmd.Env = append(environment(nil), "KIOSKFLEET_URL="+p.url, "KIOSKFLEET_PASSWORD="+p.password(t), "KIOSKFLEET_SERIAL="+serial)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	p.inBrowser(t, "history.spec.mjs", serial)
 }

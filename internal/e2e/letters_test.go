@@ -3,9 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -151,9 +148,7 @@ func TestDeadLettersAreKeptReplayedAndDiscarded(t *testing.T) {
 }
 
 func TestTheBrowserReplaysAndDiscardsDeadLetters(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(root(), "admin", "web", "dist", "index.html")); err != nil {
-		t.Fatal("the page is not built: run make test, which builds it first")
-	}
+	needsPage(t)
 	p := startAdmin(t, nil)
 	const serial = "SIM-KIOSK-POISON"
 	// Too early now by what is allowed, and a few seconds later no more.
@@ -167,13 +162,7 @@ func TestTheBrowserReplaysAndDiscardsDeadLetters(t *testing.T) {
 		}
 		return nil
 	})
-	cmd := exec.CommandContext(t.Context(), "node", "--test", "e2e/letters.spec.mjs")
-	cmd.Dir = filepath.Join(root(), "admin", "web")
-	cmd.Env = append(environment(nil), "KIOSKFLEET_URL="+p.url, "KIOSKFLEET_PASSWORD="+p.password(t), "KIOSKFLEET_SERIAL="+serial)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	p.inBrowser(t, "letters.spec.mjs", serial)
 	eventually(t, "the replayed reading in the store", func() error {
 		var out struct{ Points []struct{ Value float64 } }
 		if err := p.try("GET", "/kiosks/"+serial+"/telemetry?metric=custom.number&to=%2B1h", nil, http.StatusOK, &out); err != nil {

@@ -1,6 +1,9 @@
 package protocol
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // Kind says how a metric behaves.
 type Kind string
@@ -20,6 +23,17 @@ type Metric struct {
 	Max  float64
 	Kind Kind
 	Text string // what it measures
+}
+
+// Possible returns the bounds of what a metric's values can be at all, as its unit says; infinite where it says nothing.
+func (m Metric) Possible() (low, high float64) {
+	switch m.Unit {
+	case "%":
+		return 0, 100
+	case "ms", "m", "AQI":
+		return 0, math.Inf(1)
+	}
+	return math.Inf(-1), math.Inf(1)
 }
 
 // IsSupply reports whether a metric is the level of something that people fill up or empty.

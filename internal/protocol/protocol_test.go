@@ -148,6 +148,9 @@ func TestTheCatalogue(t *testing.T) {
 		if m.Kind == KindGauge && m.Min >= m.Max || m.Kind == KindState && (m.Min != 0 || m.Max != 0 || m.Unit != "") {
 			t.Errorf("range of %+v", m)
 		}
+		if low, high := m.Possible(); m.Min < low || m.Max > high {
+			t.Errorf("normal operation of %s is %v to %v, and possible is %v to %v", m.Name, m.Min, m.Max, low, high)
+		}
 		if got, ok := LookupMetric(m.Name); !ok || got != m {
 			t.Errorf("lookup of %s: %+v, %v", m.Name, got, ok)
 		}

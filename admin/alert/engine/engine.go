@@ -14,6 +14,7 @@ import (
 
 	"kioskfleet/admin/alert/rule"
 	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/timezone"
 )
 
 // Desk takes what was found. Apply stores changes and states in one transaction; after an error neither is stored, or
@@ -62,8 +63,6 @@ type Engine struct {
 	waitingMu sync.Mutex
 	waiting   map[string]time.Time // kiosks of which something changed, and when; at most as many as there are
 	wake      chan struct{}        // one slot is enough
-
-	zones sync.Map // by IANA name
 
 	rulesMu  sync.RWMutex // guards the rest
 	rules    Set
@@ -190,7 +189,7 @@ func (e *Engine) step(serial string, in Input) {
 			e.remove(sh, serial, in.At)
 			return
 		}
-		in.Live, in.Derived, in.Zone = e.cfg.Fleet.Live(serial), e.cfg.Fleet.Derived(serial), e.zone(in.Kiosk.Timezone)
+		in.Live, in.Derived, in.Zone = e.cfg.Fleet.Live(serial), e.cfg.Fleet.Derived(serial), timezone.OrUTC(in.Kiosk.Timezone)
 	}
 	if s == nil {
 		s = &State{Serial: serial}
@@ -231,19 +230,4 @@ func (e *Engine) remove(sh *shard, serial string, at time.Time) {
 	delete(sh.states, serial)
 	sh.due.set(serial, time.Time{})
 	sh.dirty[serial] = struct{}{} // its saved state goes with the kiosk
-}
-
-func (e *Engine) zone(name string) *time.Location {
-	if name == "" {
-		return time.UTC
-	}
-	if zone, ok := e.zones.Load(name); ok {
-		return zone.(*time.Location)
-	}
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		zone = time.UTC // the registry checks zones, but the machine's list may be another since
-	}
-	e.zones.Store(name, zone)
-	return zone
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kioskfleet/admin/fleet"
+	"kioskfleet/internal/timezone"
 )
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} // as time.Weekday counts
@@ -79,8 +80,5 @@ func Zone(k *fleet.Kiosk) *time.Location {
 	if k == nil || k.Timezone == "" {
 		return time.UTC
 	}
-	if zone, err := time.LoadLocation(k.Timezone); err == nil {
-		return zone
-	}
-	return time.UTC
+	return timezone.OrUTC(k.Timezone)
 }

@@ -44,15 +44,18 @@ func (m *Metric) UnmarshalBinary(b []byte) error {
 	read := Metric{cfg: m.cfg}
 	read.state(&w)
 	var grown uint32
-	var t trees
+	t := read.trees
 	if w.u32(&grown); grown == 1 {
+		t = new(trees)
 		t.state(&w)
 	}
 	if w.bad || len(w.b) > 0 || grown > 1 {
 		return fmt.Errorf("%w: %d bytes are too few, too many or out of bounds", ErrState, len(b))
 	}
 	if m.cfg.Trees {
-		read.trees = &t
+		if read.trees = t; t == nil {
+			read.trees = new(trees)
+		}
 	}
 	*m = read
 	return nil

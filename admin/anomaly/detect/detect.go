@@ -72,7 +72,14 @@ type moment struct {
 // New returns the state of a metric that starts with what is known of its siblings; prior may be nil. The Config must
 // not change while it is in use.
 func New(cfg *Config, prior *Prior) *Metric {
-	m := &Metric{cfg: cfg}
+	m := new(Metric)
+	m.Begin(cfg, prior)
+	return m
+}
+
+// Begin makes m what New returns, for a Metric that is part of something larger.
+func (m *Metric) Begin(cfg *Config, prior *Prior) {
+	*m = Metric{cfg: cfg}
 	m.bounds.rate, m.bounds.size = 1, float32(cfg.rangeSize)
 	if cfg.Trees {
 		m.trees = &trees{}
@@ -80,7 +87,6 @@ func New(cfg *Config, prior *Prior) *Metric {
 	if prior != nil {
 		prior.begin(m)
 	}
-	return m
 }
 
 const farthest = 1e18 // from the origin: squares of it still fit in 32 bits

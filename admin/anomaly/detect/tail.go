@@ -62,6 +62,22 @@ func (t *Tail) Evidence(v float64) float64 {
 	return e + x*math.Log10E
 }
 
+// At returns the value in the tail that has so much evidence; +Inf before a tail was fitted.
+func (t *Tail) At(evidence float64) float64 {
+	if t.from == 0 {
+		return math.Inf(1)
+	}
+	beyond := (evidence + log10((float64(t.above)+1)/(float64(t.n)+2))) / math.Log10E
+	if beyond <= 0 {
+		return edges[t.from]
+	}
+	x := beyond
+	if shape := float64(t.shape); shape > 1e-3 {
+		x = math.Expm1(shape*beyond) / shape
+	}
+	return edges[t.from] + x*float64(t.scale)
+}
+
 // body counts the values of the bins above and, in proportion, of bin b.
 func (t *Tail) body(b int, v float64) float64 {
 	end := tailBins

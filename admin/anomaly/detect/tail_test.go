@@ -36,6 +36,29 @@ func TestATailKnowsHowRareAValueIs(t *testing.T) {
 	}
 }
 
+func TestATailSaysWhatHasSomeEvidence(t *testing.T) {
+	for name, draw := range map[string]func(r *rand.Rand) float64{
+		"exponential": func(r *rand.Rand) float64 { return r.ExpFloat64() },
+		"long tail":   func(r *rand.Rand) float64 { return math.Pow(r.Float64(), -1./3) - 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(1, 2))
+			var tail detect.Tail
+			if v := tail.At(4); !math.IsInf(v, 1) {
+				t.Errorf("%v, though nothing was learnt", v)
+			}
+			for range 20000 {
+				tail.Learn(draw(r), 50000)
+			}
+			for _, want := range []float64{2, 3, 4, 6} {
+				if got := tail.Evidence(tail.At(want)); math.Abs(got-want) > 0.01 {
+					t.Errorf("the evidence of the value with %v is %.3f", want, got)
+				}
+			}
+		})
+	}
+}
+
 func TestATailForgets(t *testing.T) {
 	var tail detect.Tail
 	for range 1000 {

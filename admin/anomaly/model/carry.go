@@ -37,7 +37,7 @@ func (r *Registry) Export(_ context.Context, version, path string) error {
 	return nil
 }
 
-// Import keeps a model's file that was exported elsewhere, as a candidate.
+// Import keeps a model's file that was exported elsewhere, as a candidate; as refused if it was refused there.
 //
 // Errors: fleet.ErrExists when it is here already; ErrDamaged; ErrForeign.
 func (r *Registry) Import(_ context.Context, path, actor string) (fleet.Model, error) {
@@ -49,5 +49,7 @@ func (r *Registry) Import(_ context.Context, path, actor string) (fleet.Model, e
 	if err != nil {
 		return fleet.Model{}, fmt.Errorf("import: %w", err)
 	}
-	return r.add(f, data, fleet.ModelCandidate, "imported; not judged on this fleet", actor, "import")
+	e := newEntry(f, "imported; not judged on this fleet")
+	e.Origin = fleet.ModelImported
+	return r.add(e, data, actor, "import")
 }

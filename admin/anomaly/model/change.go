@@ -46,10 +46,13 @@ func (r *Registry) change(do func(x *index) error) error {
 	return r.writeIndex(x)
 }
 
+// newEntry describes a file as a candidate; as refused if its own checks say so, wherever they were made.
 func newEntry(f *File, reason string) entry {
-	return entry{
-		facts: factsOf(&f.Model), Version: f.Version, State: fleet.ModelCandidate, SHA256: f.SHA256, Bytes: f.Bytes, Reason: reason,
+	e := entry{facts: factsOf(&f.Model), Version: f.Version, State: fleet.ModelCandidate, SHA256: f.SHA256, Bytes: f.Bytes, Reason: reason}
+	if c := e.failed(); c != nil {
+		e.State, e.Reason = fleet.ModelRefused, fmt.Sprintf("%s; refused where it was trained: %s: %s", reason, c.Name, c.Text)
 	}
+	return e
 }
 
 // Add keeps a model that was just trained, as a candidate or as refused, and returns it with its version. It removes
@@ -59,30 +62,27 @@ func (r *Registry) Add(_ context.Context, f *File, state fleet.ModelState, reaso
 	if err != nil {
 		return fleet.Model{}, err
 	}
-	return r.add(f, data, state, reason, actor, "add")
+	e := newEntry(f, "")
+	e.State, e.Reason = state, reason
+	return r.add(e, data, actor, "add")
 }
 
-func (r *Registry) add(f *File, data []byte, state fleet.ModelState, reason, actor, action string) (m fleet.Model, err error) {
+func (r *Registry) add(e entry, data []byte, actor, action string) (m fleet.Model, err error) {
 	if len(data) > maxFileBytes {
-		return m, fmt.Errorf("keep model %s: its %d MB are more than the %d MB that can be read back", f.Version, len(data)>>20, maxFileBytes>>20)
+		return m, fmt.Errorf("keep model %s: its %d MB are more than the %d MB that can be read back", e.Version, len(data)>>20, maxFileBytes>>20)
 	}
 	var old []string
 	err = r.change(func(x *index) error {
-		if x.find(f.Version) != nil {
-			return fmt.Errorf("model %s: %w", f.Version, fleet.ErrExists)
+		if x.find(e.Version) != nil {
+			return fmt.Errorf("model %s: %w", e.Version, fleet.ErrExists)
 		}
-		if err := durablefile.Write(r.path(f.Version), data, 0o600); err != nil {
-			return fmt.Errorf("keep model %s: %w", f.Version, err)
+		if err := durablefile.Write(r.path(e.Version), data, 0o600); err != nil {
+			return fmt.Errorf("keep model %s: %w", e.Version, err)
 		}
-		now := r.now().UTC()
-		e := newEntry(f, reason)
-		e.State, e.ChangedAt, e.ChangedBy = state, now, actor
-		if action == "import" {
-			e.Origin = fleet.ModelImported
-		}
+		e.ChangedAt, e.ChangedBy = r.now().UTC(), actor
 		x.Models = append(x.Models, e)
-		x.note(Event{now, actor, action, f.Version, reason})
-		old = r.prune(x, now)
+		x.note(Event{e.ChangedAt, actor, action, e.Version, e.Reason})
+		old = r.prune(x, e.ChangedAt)
 		m = e.domain()
 		return nil
 	})
@@ -120,14 +120,21 @@ func (r *Registry) prune(x *index, now time.Time) (old []string) {
 
 // Promote puts a model to work because a person says so, and returns it.
 //
-// Errors: fleet.ErrConflict for one that the gate refused or that is at work; those of PromoteFor.
+// Errors: fleet.ErrConflict for one that the gate refused, even if it was at work by force since, or that is at work; those
+// of PromoteFor.
 func (r *Registry) Promote(ctx context.Context, version, actor string) (fleet.Model, error) {
-	m, err := r.Model(ctx, version)
+	x, err := r.readIndex()
 	if err != nil {
-		return m, err
+		return fleet.Model{}, err
 	}
-	if m.State == fleet.ModelRefused {
-		return m, conflictf("model %s was refused: %s; admin model promote --force puts it to work all the same", version, m.Reason)
+	if e := x.find(version); e != nil && version != x.Current {
+		because := e.Reason
+		if c := e.failed(); c != nil {
+			because = c.Name + ": " + c.Text
+		}
+		if e.State == fleet.ModelRefused || e.failed() != nil {
+			return e.domain(), conflictf("model %s was refused: %s; admin model promote --force puts it to work all the same", version, because)
+		}
 	}
 	return r.PromoteFor(ctx, version, "", "promoted by hand", actor)
 }

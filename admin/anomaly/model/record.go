@@ -38,6 +38,16 @@ func factsOf(m *fleet.Model) facts {
 	}
 }
 
+// failed returns the first check that the model did not pass, or nil.
+func (f *facts) failed() *fleet.ModelCheck {
+	for i := range f.Checks {
+		if !f.Checks[i].Passed {
+			return &f.Checks[i]
+		}
+	}
+	return nil
+}
+
 // fill sets what the facts say of a model.
 func (f *facts) fill(m *fleet.Model) {
 	m.CreatedAt, m.Origin, m.TrainedFrom, m.TrainedTo = f.CreatedAt, f.Origin, f.TrainedFrom, f.TrainedTo

@@ -97,6 +97,9 @@ func (r *Registry) Current(_ context.Context) (*File, []string, error) {
 	past := slices.Clone(x.Past)
 	slices.Reverse(past)
 	f, err := r.load(x, x.current())
+	if err != nil {
+		err = fmt.Errorf("model at work: %w; a running server rolls it back, and so does admin model rollback", err)
+	}
 	return f, past, err
 }
 

@@ -193,6 +193,48 @@ func TestARefusedModelIsPutToWorkOnlyByForce(t *testing.T) {
 	}
 }
 
+func TestAModelStaysRefusedWhereverItGoes(t *testing.T) {
+	here, _ := open(t)
+	f := trained(1)
+	f.Checks = append(f.Checks, fleet.ModelCheck{Name: "stuck sensors", Text: "CPU temperature did not move"})
+	m, err := here.Add(t.Context(), f, fleet.ModelRefused, "stuck sensors: CPU temperature did not move", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "carried.model.gz")
+	if err := here.Export(t.Context(), m.Version, path); err != nil {
+		t.Fatal(err)
+	}
+	there, _ := open(t)
+	if m, err = there.Import(t.Context(), path, "test"); err != nil || m.State != fleet.ModelRefused || !strings.Contains(m.Reason, "did not move") {
+		t.Errorf("imported %+v, %v", m, err)
+	}
+	found, dir := open(t)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, m.Version+".model.gz"), data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*model.Registry{"imported": there, "found": found} {
+		refused := func() {
+			t.Helper()
+			if _, err := r.Promote(t.Context(), m.Version, "test"); !errors.Is(err, fleet.ErrConflict) || !strings.Contains(err.Error(), "did not move") {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		refused()
+		if _, err := r.PromoteFor(t.Context(), m.Version, "", "that sensor is new", "test"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := r.Rollback(t.Context(), "test"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		refused()
+	}
+}
+
 func TestTheLastModelsAreKept(t *testing.T) {
 	r, dir := open(t)
 	first, second := add(t, r, 1), add(t, r, 2)

@@ -2,6 +2,7 @@ package score
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -17,27 +18,24 @@ import (
 	"time"
 )
 
-// ReadFolder reads every .csv file in dir and the folders below it, in order of their names, without labels.
+// ReadFolder reads every .csv file in dir and the folders below it, in order of their names, without labels. What
+// begins with a dot is passed over, and so is the folder besides, where results may lie that look like series; it may be
+// empty. Of a folder that holds the folders data and labels, as the benchmark has them, data is read.
 //
 // A file has the columns timestamp and value; a first line that names them is optional, and more columns are
 // passed over. Times are "2006-01-02 15:04:05" in UTC or RFC 3339. Windows line ends, a byte order mark and
-// empty lines do no harm.
+// empty lines do no harm. Where there is no value (nothing, null, NaN, an infinite one), it is NaN in the series.
 //
 // Errors: of the file system; one that names file and line for a row that cannot be read; one if there is no
 // .csv file at all.
-func ReadFolder(dir string) ([]Series, error) {
-	root, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read data folder: %w", err)
+func ReadFolder(dir, besides string) ([]Series, error) {
+	root := dir
+	if isFolder(filepath.Join(dir, "data")) && isFolder(filepath.Join(dir, "labels")) {
+		root = filepath.Join(dir, "data")
 	}
+	skip, _ := os.Stat(besides) // nothing to pass over if it is not there
 	var all []Series
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() || !strings.EqualFold(filepath.Ext(path), ".csv") || strings.HasPrefix(d.Name(), ".") {
-			return nil
-		}
+	err := walk(root, skip, func(path string) error {
 		s, err := ReadSeries(path)
 		if err != nil {
 			return err
@@ -59,6 +57,39 @@ func ReadFolder(dir string) ([]Series, error) {
 	return all, nil
 }
 
+// walk calls each with the .csv files of a folder and of those below it, besides one; links are followed.
+func walk(dir string, besides fs.FileInfo, each func(path string) error) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			if !os.SameFile(info, besides) {
+				err = walk(path, besides, each)
+			}
+		case info.Mode().IsRegular() && strings.EqualFold(filepath.Ext(path), ".csv"):
+			err = each(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 // ReadSeries reads one file; see ReadFolder. The series is named after the file, without its folder.
 func ReadSeries(path string) (Series, error) {
 	f, err := os.Open(path)
@@ -78,11 +109,13 @@ func ReadSeries(path string) (Series, error) {
 	return s, nil
 }
 
+const byteOrderMark = "\ufeff"
+
 // readSeries reads rows; an error comes with the number of its line.
 func readSeries(r io.Reader) (s Series, line int, err error) {
 	in := bufio.NewReader(r)
-	if mark, _ := in.Peek(3); string(mark) == "\xef\xbb\xbf" {
-		_, _ = in.Discard(3) // they have just been peeked at
+	if mark, _ := in.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		_, _ = in.Discard(len(mark)) // they have just been peeked at
 	}
 	rows := csv.NewReader(in)
 	rows.FieldsPerRecord = -1
@@ -102,12 +135,9 @@ func readSeries(r io.Reader) (s Series, line int, err error) {
 			}
 			continue
 		}
-		if err := s.add(row, columns); err != nil {
+		if err := s.add(row, columns, line); err != nil {
 			return s, line, err
 		}
-	}
-	if len(s.Points) == 0 {
-		return s, line, errors.New("no rows of timestamp,value")
 	}
 	return s, line, nil
 }
@@ -115,36 +145,44 @@ func readSeries(r io.Reader) (s Series, line int, err error) {
 // header says in which columns timestamp and value are.
 type header struct{ timestamp, value int }
 
-// isHeader reports whether none of a row's fields begins as a time or a number does.
+// isHeader reports whether a row names the columns: one is called timestamp, or none begins as a time or a number does.
 func isHeader(row []string) bool {
-	return !slices.ContainsFunc(row, func(field string) bool {
+	return columnOf(row, "timestamp") >= 0 || !slices.ContainsFunc(row, func(field string) bool {
 		return field != "" && strings.ContainsRune("0123456789+-.", rune(field[0]))
 	})
 }
 
+func columnOf(row []string, name string) int {
+	return slices.IndexFunc(row, func(field string) bool { return strings.EqualFold(strings.TrimSpace(field), name) })
+}
+
 func headerOf(row []string) (header, error) {
-	find := func(name string) int {
-		return slices.IndexFunc(row, func(field string) bool { return strings.EqualFold(strings.TrimSpace(field), name) })
-	}
-	h := header{find("timestamp"), find("value")}
+	h := header{columnOf(row, "timestamp"), columnOf(row, "value")}
 	if h.timestamp < 0 || h.value < 0 {
 		return h, fmt.Errorf("columns %q: one must be called timestamp and one value", strings.Join(row, ","))
 	}
 	return h, nil
 }
 
-func (s *Series) add(row []string, h header) error {
+// add appends a row of a file and notes what is odd about it.
+func (s *Series) add(row []string, h header, line int) error {
 	if len(row) <= max(h.timestamp, h.value) {
 		return fmt.Errorf("%q: a row needs a timestamp and a value", strings.Join(row, ","))
 	}
-	stamp, text := row[h.timestamp], row[h.value]
-	at, err := parseTime(strings.TrimSpace(stamp))
+	stamp, text := strings.TrimSpace(row[h.timestamp]), strings.TrimSpace(row[h.value])
+	at, err := parseTime(stamp)
 	if err != nil {
 		return err
 	}
-	x, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
-		return fmt.Errorf("value %q: not a finite number", text)
+	x, err := parseValue(text)
+	if err != nil {
+		return err
+	}
+	if math.IsNaN(x) {
+		s.Empty = append(s.Empty, line)
+	}
+	if n := len(s.Points); n > 0 && at.Before(s.Points[n-1].At) {
+		s.Back = append(s.Back, line)
 	}
 	s.Points = append(s.Points, Point{At: at, Value: x})
 	s.stamps, s.values = append(s.stamps, stamp), append(s.values, text)
@@ -154,33 +192,50 @@ func (s *Series) add(row []string, h header) error {
 // stampLayout is how the benchmark writes times; fractions of seconds are read as well.
 const stampLayout = "2006-01-02 15:04:05"
 
+// stampLayouts are the ways to write a time that are read; without a zone it is UTC.
+var stampLayouts = []string{stampLayout, time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04", time.DateOnly}
+
 func parseTime(text string) (time.Time, error) {
-	if t, err := time.Parse(stampLayout, text); err == nil {
-		return t, nil
+	for _, layout := range stampLayouts {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, fmt.Errorf("timestamp %q: neither %q in UTC nor RFC 3339", text, "2006-01-02 15:04:05")
+	return time.Time{}, fmt.Errorf("timestamp %q: neither %q in UTC nor RFC 3339", text, stampLayout)
+}
+
+// parseValue returns NaN for what programs write where there is no value, and for infinite ones.
+func parseValue(text string) (float64, error) {
+	switch strings.ToLower(text) {
+	case "", "na", "n/a", "null", "none":
+		return math.NaN(), nil
 	}
-	return t.UTC(), nil
+	x, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return x, fmt.Errorf("value %q: not a number; leave it empty where there is none", text)
+	}
+	if math.IsInf(x, 0) {
+		x = math.NaN()
+	}
+	return x, nil
 }
 
 // Labels are the windows of many series, by name.
 type Labels map[string][]Window
 
 // ReadLabels reads a file as the benchmark's combined_windows.json: for each series a list of pairs of times,
-// first and last of a window.
+// first and last of a window. Windows that overlap or touch are one.
 //
-// Errors: of the file system; one that names file and series for windows that cannot be read, end before
-// they begin or overlap.
+// Errors: of the file system; one that names file and series for windows that cannot be read or end before
+// they begin.
 func ReadLabels(path string) (Labels, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read labels: %w", err)
 	}
 	var pairs map[string][][]string
-	if err := json.Unmarshal(content, &pairs); err != nil {
-		return nil, fmt.Errorf("read labels: %s: %w", path, err)
+	if err := json.Unmarshal(bytes.TrimPrefix(content, []byte(byteOrderMark)), &pairs); err != nil {
+		return nil, fmt.Errorf("read labels: %s: %w; it has to be {\"<category>/<file>.csv\": [[\"<first time>\", \"<last time>\"], …], …}", path, err)
 	}
 	labels := make(Labels, len(pairs))
 	for name, list := range pairs {
@@ -212,14 +267,20 @@ func windowsOf(pairs [][]string) ([]Window, error) {
 		}
 		windows = append(windows, Window{From: from, To: to})
 	}
-	windows = sorted(windows)
-	for i := 1; i < len(windows); i++ {
-		if !windows[i].From.After(windows[i-1].To) {
-			return nil, fmt.Errorf("the windows from %s and from %s overlap",
-				windows[i-1].From.Format(stampLayout), windows[i].From.Format(stampLayout))
+	return joined(sorted(windows)), nil
+}
+
+// joined makes one window of those that overlap or touch, which are in order of their begin.
+func joined(windows []Window) []Window {
+	var out []Window
+	for _, w := range windows {
+		if n := len(out) - 1; n < 0 || w.From.After(out[n].To) {
+			out = append(out, w)
+		} else if w.To.After(out[n].To) {
+			out[n].To = w.To
 		}
 	}
-	return windows, nil
+	return out
 }
 
 // Label gives each series its windows and returns the names of series that the labels do not know, and of

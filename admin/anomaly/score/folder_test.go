@@ -1,6 +1,8 @@
 package score
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,12 +37,14 @@ func TestReadSeries(t *testing.T) {
 		{"spaces", "timestamp, value\n2014-04-01 00:05:00, 20", []Point{{at, 20}}, ""},
 		{"unknown columns", "time,reading\n2014-04-01 00:05:00,20", nil, "one.csv:1: columns \"time,reading\": one must be called timestamp and one value"},
 		{"a bad time", "timestamp,value\n2014-04-01 00:05:00,20\n01/04/2014,20", nil, "one.csv:3: timestamp \"01/04/2014\""},
-		{"a bad value", "timestamp,value\n\n2014-04-01 00:05:00,many", nil, "one.csv:3: value \"many\": not a finite number"},
-		{"no number", "timestamp,value\n2014-04-01 00:05:00,NaN", nil, "one.csv:2: value \"NaN\""},
+		{"a name with digits", "timestamp,value,0.5\n2014-04-01 00:05:00,20,1", []Point{{at, 20}}, ""},
+		{"a zone behind a space", "timestamp,value\n2014-04-01 02:05:00.5+02:00,20", []Point{{at.Add(500 * time.Millisecond), 20}}, ""},
+		{"no zone", "timestamp,value\n2014-04-01T00:05:00,20\n2014-04-01 00:05,21\n2014-04-02,22", []Point{{at, 20}, {at, 21}, {at.Add(24*time.Hour - 5*time.Minute), 22}}, ""},
+		{"only a header", "timestamp,value\n", nil, ""},
+		{"nothing", "", nil, ""},
+		{"a bad value", "timestamp,value\n\n2014-04-01 00:05:00,many", nil, "one.csv:3: value \"many\": not a number"},
 		{"one column", "timestamp,value\n2014-04-01 00:05:00", nil, "one.csv:2:"},
 		{"a quote too many", "timestamp,value\n2014-04-01 00:05:00,2\"0", nil, "one.csv:2:"},
-		{"only a header", "timestamp,value\n", nil, "no rows"},
-		{"nothing", "", nil, "no rows"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "one.csv")
@@ -67,7 +71,7 @@ func TestResultsHaveTheBenchmarksLayout(t *testing.T) {
 	labels := filepath.Join(in, "labels.json")
 	put(t, labels, `{"realTraffic/speed_7578.csv":[["2014-04-01 00:10:00.000000","2014-04-01 00:15:00.000000"]],"gone.csv":[]}`)
 
-	series, err := ReadFolder(in)
+	series, err := ReadFolder(in, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +88,7 @@ func TestResultsHaveTheBenchmarksLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"ours/realTraffic/ours_speed_7578.csv": "timestamp,value,anomaly_score,label\n2014-04-01 00:05:00,20.0,0.333333333,0\n2014-04-01T00:10:00Z,2e1,0.333333333,1\n",
+		"ours/realTraffic/ours_speed_7578.csv": "timestamp,value,anomaly_score,label\n2014-04-01 00:05:00,20.0,0.333333333,0\n2014-04-01T00:10:00Z,2e1,0.333333333,0\n",
 		"ours/ours_top.csv":                    "timestamp,value,anomaly_score,label\n2014-04-01 00:00:00,007,0.116666667,0\n",
 	} {
 		got, err := os.ReadFile(filepath.Join(out, filepath.FromSlash(path)))
@@ -99,6 +103,87 @@ func TestResultsHaveTheBenchmarksLayout(t *testing.T) {
 	}
 }
 
+func TestRowsWithoutAValueStayAndScoreNothing(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.csv"), "timestamp,value\n2014-04-01 00:00:00,1\n2014-04-01 00:05:00,\n2014-04-01 00:10:00,NaN\n2014-04-01 00:05:00,-1e999\n2014-04-01 00:15:00,2\n")
+	series, err := ReadFolder(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := series[0]; !slices.Equal(s.Empty, []int{3, 4, 5}) || !slices.Equal(s.Back, []int{5}) {
+		t.Errorf("lines without a value %v, back in time %v", s.Empty, s.Back)
+	}
+	tracks := Run(series, func() Scorer { return func(_ time.Time, x float64) float64 { return x / 4 } })
+	if err := Write(dir, "ours", series, tracks); err != nil {
+		t.Fatal(err)
+	}
+	want := "timestamp,value,anomaly_score,label\n2014-04-01 00:00:00,1,0.25,0\n2014-04-01 00:05:00,,0,0\n2014-04-01 00:10:00,NaN,0,0\n2014-04-01 00:05:00,-1e999,0,0\n2014-04-01 00:15:00,2,0.5,0\n"
+	if got, err := os.ReadFile(filepath.Join(dir, "ours", "ours_a.csv")); err != nil || string(got) != want {
+		t.Errorf("got %q and %v", got, err)
+	}
+}
+
+func TestWhatReadFolderReads(t *testing.T) {
+	const rows = "2014-04-01 00:05:00,20\n"
+	names := func(dir, besides string) (out []string) {
+		series, err := ReadFolder(dir, besides)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range series {
+			out = append(out, s.Name)
+		}
+		return out
+	}
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "data", "b", "two words.CSV"), rows)
+	put(t, filepath.Join(dir, "data", "a.csv"), rows)
+	put(t, filepath.Join(dir, "data", ".hidden", "c.csv"), "?")
+	put(t, filepath.Join(dir, "data", "results", "ours", "ours_a.csv"), rows)
+	elsewhere := t.TempDir()
+	put(t, filepath.Join(elsewhere, "d.csv"), rows)
+	if err := os.Symlink(elsewhere, filepath.Join(dir, "data", "linked")); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a.csv", "b/two words.CSV", "linked/d.csv"}
+	if got := names(filepath.Join(dir, "data"), filepath.Join(dir, "data", "results")); !slices.Equal(got, want) {
+		t.Errorf("read %q, want %q", got, want)
+	}
+	put(t, filepath.Join(dir, "labels", "windows.json"), "{}")
+	if got := names(dir, filepath.Join(dir, "data", "results")); !slices.Equal(got, want) {
+		t.Errorf("of the benchmark's folder read %q, want %q", got, want)
+	}
+}
+
+func TestAFileThatCannotBeWrittenLeavesTheOldOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x", "a.csv")
+	put(t, path, "old")
+	full := errors.New("disk full")
+	err := writeFile(path, func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 1<<16))
+		return errors.Join(err, full)
+	})
+	left, readErr := os.ReadFile(path)
+	files, _ := os.ReadDir(filepath.Dir(path))
+	if !errors.Is(err, full) || string(left) != "old" || readErr != nil || len(files) != 1 {
+		t.Errorf("got %v; left %q, %v in %d files", err, left, readErr, len(files))
+	}
+}
+
+func TestWindowsThatTouchAreOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "labels.json")
+	put(t, path, "\ufeff"+`{"a.csv":[["2014-04-03 00:00:00","2014-04-05 00:00:00"],["2014-04-02 00:00:00","2014-04-03 00:00:00"],["2014-04-06","2014-04-06 01:00"]]}`)
+	labels, err := ReadLabels(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := func(n int) time.Time { return time.Date(2014, 4, n, 0, 0, 0, 0, time.UTC) }
+	got := labels["a.csv"]
+	if len(got) != 2 || !got[0].From.Equal(day(2)) || !got[0].To.Equal(day(5)) || !got[1].From.Equal(day(6)) {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestReadFolderSaysWhatIsWrong(t *testing.T) {
 	empty, bad := t.TempDir(), t.TempDir()
 	put(t, filepath.Join(bad, "c", "x.csv"), "timestamp,value\n2014-04-01 00:05:00,20\n2014-04-01 00:10:00,?\n")
@@ -107,7 +192,7 @@ func TestReadFolderSaysWhatIsWrong(t *testing.T) {
 		{"no files", empty, "no .csv file in " + empty},
 		{"a bad row", bad, filepath.Join("c", "x.csv") + ":3: value \"?\""},
 	} {
-		if _, err := ReadFolder(tt.dir); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := ReadFolder(tt.dir, ""); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want an error with %q", tt.name, err, tt.want)
 		}
 	}
@@ -119,7 +204,7 @@ func TestReadLabelsSaysWhatIsWrong(t *testing.T) {
 		{"one time", `{"a.csv":[["2014-04-01 00:00:00"]]}`, "a.csv: a window is a pair"},
 		{"a bad time", `{"a.csv":[["2014-04-01 00:00:00","later"]]}`, `timestamp "later"`},
 		{"backwards", `{"a.csv":[["2014-04-02 00:00:00","2014-04-01 00:00:00"]]}`, "ends before it begins"},
-		{"overlapping", `{"a.csv":[["2014-04-03 00:00:00","2014-04-05 00:00:00"],["2014-04-02 00:00:00","2014-04-03 00:00:00"]]}`, "overlap"},
+		{"single times", `{"a.csv":["2014-04-01 00:00:00"]}`, `it has to be {"<category>/<file>.csv"`},
 	} {
 		path := filepath.Join(t.TempDir(), "labels.json")
 		put(t, path, tt.content)
@@ -138,7 +223,7 @@ func TestWrittenFoldersCanBeRead(t *testing.T) {
 	if err := WriteFolder(dir, []Series{made}); err != nil {
 		t.Fatal(err)
 	}
-	series, err := ReadFolder(filepath.Join(dir, "data"))
+	series, err := ReadFolder(filepath.Join(dir, "data"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

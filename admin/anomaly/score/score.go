@@ -14,7 +14,7 @@ import (
 // Point is one value of a series.
 type Point struct {
 	At    time.Time // UTC
-	Value float64   // finite
+	Value float64   // finite; NaN where a file has none
 }
 
 // Window is a stretch of time in which something was wrong: the truth that alarms are held against.
@@ -34,6 +34,9 @@ type Series struct {
 	Name    string // where it is in its folder, with slashes: realTraffic/speed_7578.csv
 	Points  []Point
 	Windows []Window // in order of From, not overlapping
+
+	// Lines of the file that have no value, and whose time is before that of the row above.
+	Empty, Back []int
 
 	// What the file said, letter by letter, for Write; nil for a series that comes from no file.
 	stamps, values []string
@@ -62,12 +65,15 @@ func Run(series []Series, fresh func() Scorer) []Track {
 	return tracks
 }
 
-// Run lets a scorer see the series from its first point to its last. A score beyond 0 to 1 becomes the nearer
-// of the two, and one that is no number becomes 0.
+// Run lets a scorer see the series from its first point to its last. A point without a value scores 0, unseen. A score
+// beyond 0 to 1 becomes the nearer of the two, and one that is no number becomes 0.
 func (s Series) Run(scorer Scorer) Track {
 	t := Track{Name: s.Name, Windows: s.Windows, Times: make([]time.Time, len(s.Points)), Scores: make([]float64, len(s.Points))}
 	for i, p := range s.Points {
 		t.Times[i] = p.At
+		if math.IsNaN(p.Value) {
+			continue
+		}
 		v := scorer(p.At, p.Value)
 		if math.IsNaN(v) {
 			v = 0

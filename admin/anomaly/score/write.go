@@ -3,6 +3,7 @@ package score
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -10,12 +11,12 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
-	"time"
 )
 
 // Write writes what a detector scored in the benchmark's layout, <dir>/<detector>/<category>/<detector>_<file>.csv
 // with the columns timestamp,value,anomaly_score,label: the rows of the series in their order, times and values
-// as they were read, and 1 as label inside a known window. Files that are there are replaced.
+// as they were read. The label is 0 throughout: what is known of the truth leaves no trace in results. Files that are there are
+// replaced, each as a whole.
 //
 // tracks[i] belongs to series[i]. Errors: of the file system; one for a detector's name that is empty or has an
 // underscore (the benchmark takes it from the file's name) or a slash.
@@ -40,30 +41,17 @@ func writeResult(w io.Writer, s Series, scores []float64) error {
 	if _, err := io.WriteString(w, "timestamp,value,anomaly_score,label\n"); err != nil {
 		return err
 	}
-	for i, p := range s.Points {
-		label := 0
-		if inside(s.Windows, p.At) {
-			label = 1
-		}
+	for i := range s.Points {
 		// Whatever rounding does, a score stays in 0 to 1.
 		text := strconv.FormatFloat(min(max(scores[i], 0), 1), 'g', 9, 64)
 		if math.IsNaN(scores[i]) {
 			text = "0"
 		}
-		if _, err := fmt.Fprintf(w, "%s,%s,%s,%d\n", s.stamp(i), s.value(i), text, label); err != nil {
+		if _, err := fmt.Fprintf(w, "%s,%s,%s,0\n", s.stamp(i), s.value(i), text); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func inside(windows []Window, t time.Time) bool {
-	for _, w := range windows {
-		if w.contains(t, 0) {
-			return true
-		}
-	}
-	return false
 }
 
 // stamp returns the time of a row as the file said it.
@@ -122,23 +110,27 @@ func writeData(w io.Writer, s Series) error {
 	return nil
 }
 
-// writeFile creates a file with the folders that it is in.
+// writeFile makes a file, with the folders that it is in, or leaves what was there.
 func writeFile(target string, content func(io.Writer) error) (err error) {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	f, err := os.Create(target)
+	f, err := os.Create(target + ".unfinished")
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if closed := f.Close(); err == nil {
-			err = closed
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
 	w := bufio.NewWriter(f)
-	if err := content(w); err != nil {
+	err = content(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return w.Flush()
+	return os.Rename(f.Name(), target)
 }

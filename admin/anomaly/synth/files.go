@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"math"
 	"os"
@@ -135,6 +136,9 @@ type Folder struct {
 // Errors: of the file system; one that says so for another format.
 func OpenFolder(dir string) (*Folder, error) {
 	content, err := os.ReadFile(filepath.Join(dir, indexFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read fleet: %w: give a folder as admin model synth writes it", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read fleet: %w", err)
 	}
@@ -176,6 +180,9 @@ func (k *Kiosk) read(r io.Reader) (line int, err error) {
 	rows := csv.NewReader(r)
 	rows.ReuseRecord = true
 	header, err := rows.Read()
+	if errors.Is(err, io.EOF) {
+		return 1, errors.New("the file is empty")
+	}
 	if err != nil {
 		return 1, err
 	}

@@ -194,7 +194,7 @@ func TestFilesSayWhatIsWrong(t *testing.T) {
 	if err := WriteFleet(t.TempDir(), sole(Kiosk{Serial: "../up"})); err == nil || !strings.Contains(err.Error(), "../up") {
 		t.Errorf("a serial leads out of the folder: %v", err)
 	}
-	if _, err := OpenFolder(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := OpenFolder(t.TempDir()); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "admin model synth") {
 		t.Errorf("an empty folder: %v", err)
 	}
 	for _, tt := range []struct{ name, index, rows, want string }{
@@ -207,7 +207,7 @@ func TestFilesSayWhatIsWrong(t *testing.T) {
 		{"a time again", `{"format":1,"kiosks":[{"serial":"A"}]}`, "timestamp,a.b\n2026-01-01T00:00:00Z,2\n2026-01-01T00:00:00Z,2\n", "A.csv:3: timestamp"},
 		{"a bad number", `{"format":1,"kiosks":[{"serial":"A"}]}`, "timestamp,a.b\n2026-01-01T00:00:00Z,x\n", "A.csv:2: a.b \"x\""},
 		{"a column too many", `{"format":1,"kiosks":[{"serial":"A"}]}`, "timestamp,a.b\n2026-01-01T00:00:00Z,1,2\n", "A.csv:2:"},
-		{"nothing", `{"format":1,"kiosks":[{"serial":"A"}]}`, "", "A.csv:1:"},
+		{"nothing", `{"format":1,"kiosks":[{"serial":"A"}]}`, "", "A.csv:1: the file is empty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -88,7 +88,7 @@ func TestFeedbackMovesTheLimitOfOneMetric(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			k := New(&cfg, nil)
 			k.sensors = []sensor{{name: "a.b", present: true, alone: part{evidence: 3}}}
-			k.joint.insert(0, 1)
+			k.joint.insert(1, 1)
 			plain := k.judge(k.combine(nil)).Score
 			tuned := k.judge(k.combine(func(string) float64 { return tt.factor })).Score
 			other := k.judge(k.combine(func(metric string) float64 {

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"kioskfleet/admin/anomaly/detect"
+	"unique"
 )
 
 // version is the first byte of a kiosk's state.
@@ -137,22 +136,19 @@ type state interface {
 
 // other writes or reads the state of another type, behind its length.
 func (c *coder) other(s state) {
-	var b []byte
-	if !c.read && c.err == nil {
-		b, c.err = s.AppendBinary(nil)
-	}
-	length := uint32(len(b))
+	var length uint32
+	at := len(c.b)
 	c.word(&length)
-	if c.read && int64(length) > int64(len(c.b)) {
-		c.fail("a length in it is too large")
-	}
-	piece := c.take(int(length))
 	switch {
 	case c.err != nil:
-	case c.read:
-		c.err = s.UnmarshalBinary(piece)
+	case !c.read:
+		if c.b, c.err = s.AppendBinary(c.b); c.err == nil {
+			binary.LittleEndian.PutUint32(c.b[at:], uint32(len(c.b)-at-4))
+		}
+	case int64(length) > int64(len(c.b)):
+		c.fail("a length in it is too large")
 	default:
-		copy(piece, b)
+		c.err = s.UnmarshalBinary(c.take(int(length)))
 	}
 }
 
@@ -196,7 +192,7 @@ func (k *Kiosk) code(c *coder) {
 	if c.read && c.err == nil {
 		k.sensors = make([]sensor, n)
 		for i := range k.sensors {
-			k.sensors[i].metric = detect.New(&k.cfg.Detect, nil)
+			k.sensors[i].metric.Begin(&k.cfg.Detect, nil)
 		}
 		k.joint.cov = make([]float32, row(moves*n))
 	}
@@ -221,11 +217,11 @@ func (k *Kiosk) code(c *coder) {
 func (s *sensor) code(c *coder) {
 	name := c.take(c.count(len(s.name), math.MaxUint8))
 	if c.read {
-		s.name = string(name)
+		s.name = unique.Make(string(name)).Value()
 	} else {
 		copy(name, s.name)
 	}
-	c.other(s.metric)
+	c.other(&s.metric)
 	c.doubles(&s.origin, &s.x)
 	c.long(&s.last)
 	c.long(&s.since)

@@ -46,7 +46,7 @@ func (k *Kiosk) Bands() []fleet.AnomalyMetricBand {
 	out := make([]fleet.AnomalyMetricBand, 0, len(k.sensors))
 	for i := range k.sensors {
 		s := &k.sensors[i]
-		if band := s.metric.Band(); len(band) > 0 {
+		if band := possibleBand(s.name, s.metric.Band()); len(band) > 0 {
 			out = append(out, fleet.AnomalyMetricBand{Metric: s.name, Band: band})
 		}
 	}
@@ -95,10 +95,8 @@ func (k *Kiosk) explain(parts []kept) []fleet.AnomalySensor {
 			continue
 		}
 		s := &k.sensors[i]
-		a := fleet.AnomalySensor{
-			Metric: s.name, Kind: kinds[p.kind], Share: share,
-			Value: p.value, Low: p.low, High: p.high, Band: s.metric.Band(),
-		}
+		a := fleet.AnomalySensor{Metric: s.name, Kind: kinds[p.kind], Share: share, Value: p.value, Band: possibleBand(s.name, s.metric.Band())}
+		a.Low, a.High = possible(s.name, p.low, p.high)
 		for _, o := range p.partners {
 			if o > 0 {
 				a.With = append(a.With, k.sensors[o-1].name)
@@ -113,6 +111,21 @@ func (k *Kiosk) explain(parts []kept) []fleet.AnomalySensor {
 	}
 	slices.SortStableFunc(out, func(a, b fleet.AnomalySensor) int { return cmp.Compare(b.Share, a.Share) })
 	return out
+}
+
+// possible keeps what is expected of a metric within what its values can be: nobody expects -17 % of anything.
+func possible(metric string, low, high float64) (float64, float64) {
+	m, _ := protocol.LookupMetric(metric)
+	from, to := m.Possible()
+	return min(max(low, from), to), min(max(high, from), to)
+}
+
+func possibleBand(metric string, band []fleet.AnomalyBand) []fleet.AnomalyBand {
+	for i := range band {
+		b := &band[i]
+		b.Low, b.High = possible(metric, b.Low, b.High)
+	}
+	return band
 }
 
 // text says in words what is unusual.
@@ -189,21 +202,30 @@ func unit(u string) string {
 	return " " + u
 }
 
+// finest is how many decimals a text has at most.
+const finest = 3
+
 // decimals returns how many decimals tell value and band apart.
 func decimals(a *fleet.AnomalySensor) int {
 	size := math.Abs(a.Value)
-	if width := a.High - a.Low; width > 0 {
+	width := a.High - a.Low
+	if width > 0 {
 		size = 10 * width
 	}
+	digits := finest
 	switch {
 	case size >= 100:
-		return 0
+		digits = 0
 	case size >= 10:
-		return 1
+		digits = 1
 	case size >= 1:
-		return 2
+		digits = 2
 	}
-	return 3
+	// A value just beyond the band must not read like its end.
+	for width > 0 && digits < finest && (a.Value < a.Low && number(a.Value, digits) == number(a.Low, digits) || a.Value > a.High && number(a.Value, digits) == number(a.High, digits)) {
+		digits++
+	}
+	return digits
 }
 
 // number writes x without zeros at its end.

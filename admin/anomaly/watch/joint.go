@@ -1,6 +1,9 @@
 package watch
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // joint is how the movements of all metrics go together: their second moments, with slow forgetting. There is no mean
 // to take off: movements are against the metric's own mean of the last hours.
@@ -23,19 +26,14 @@ const (
 // row returns where row i of the lower triangle begins.
 func row(i int) int { return i * (i + 1) / 2 }
 
-// insert makes room for a sensor at place i; n is how many there are then.
-func (j *joint) insert(i, n int) {
+// insert makes room for new sensors, a bit for the place of each; n is how many there are then.
+func (j *joint) insert(fresh uint64, n int) {
 	was := j.cov
 	j.cov = make([]float32, row(moves*n))
-	old := func(f int) int {
-		if f/moves > i {
-			return f - moves
-		}
-		return f
-	}
+	old := func(f int) int { return f - moves*bits.OnesCount64(fresh&(1<<(f/moves)-1)) }
 	for a := range moves * n {
 		for b := range a + 1 {
-			if a/moves != i && b/moves != i {
+			if (fresh>>(a/moves)|fresh>>(b/moves))&1 == 0 {
 				j.cov[row(a)+b] = was[row(old(a))+old(b)]
 			}
 		}

@@ -53,6 +53,27 @@ func (p *Peaks) add(x float32) {
 	p.Counts[min(int(max(x, 0)*peakBins), peakCount-1)]++
 }
 
+const (
+	few    = 3 // hours of a fleet make something known
+	beyond = 8 // of evidence: what is further out is not told apart
+)
+
+// rarity returns -log10 of the share of the fleet's hours that had such evidence, or nearly; most if they are few.
+func (p *Peaks) rarity(evidence float32) float32 {
+	var above, all float32
+	from := int((min(evidence, beyond) - 0.5) * peakBins)
+	for i, c := range p.Counts {
+		all += c
+		if i >= from {
+			above += c
+		}
+	}
+	if above < few {
+		return most
+	}
+	return float32(math.Log10(float64(all / above)))
+}
+
 // tail returns the tail of the hours, among which some assumed ones are.
 func (p *Peaks) tail(usual tail) tail {
 	total := p.hours()

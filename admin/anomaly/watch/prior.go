@@ -36,7 +36,7 @@ func (p *Prior) Add(k *Kiosk) {
 			m = new(detect.Prior)
 			p.Metrics[s.name], p.Habits[s.name] = m, new(Peaks)
 		}
-		m.Add(s.metric)
+		m.Add(&s.metric)
 		p.Habits[s.name].merge(&s.habit.peaks, math.MaxFloat32)
 	}
 	p.Joint.add(k)
@@ -88,7 +88,7 @@ func (j *Joint) place(name string) int {
 	j.Metrics = slices.Insert(j.Metrics, i, name)
 	j.Rests = slices.Insert(j.Rests, i, Rest{})
 	moments := joint{cov: j.Moments}
-	moments.insert(i, n+1)
+	moments.insert(1<<i, n+1)
 	j.Moments = moments.cov
 	weights := make([]float32, row(n+1))
 	for a := range n {

@@ -123,3 +123,27 @@ func TestANewKioskIsGuardedByThePrior(t *testing.T) {
 		t.Errorf("%d of 5 new kiosks found the fault in their first hour, and there were %d anomalies before", found, early)
 	}
 }
+
+// Once a week somebody looks after each kiosk, and its memory is freed at once. A fleet that has seen that does not tell it
+// of each new kiosk.
+func TestWhatComesToAllOnceAWeekIsNothingNewToANewKiosk(t *testing.T) {
+	const kiosks = 4
+	cfg := Default()
+	prior := new(Prior)
+	for n := range kiosks {
+		k := New(&cfg, nil)
+		run(simulated(50, n), begin, begin.AddDate(0, 0, 14), time.Minute, func(at time.Time, v []fleet.Value) { k.Step(at, v, nil) })
+		prior.Add(k)
+	}
+	prior = throughJSON(t, prior)
+	for n := range kiosks {
+		k := New(&cfg, prior)
+		run(simulated(71, n), begin, begin.AddDate(0, 0, 7), time.Minute, func(at time.Time, v []fleet.Value) {
+			if k.Step(at, v, nil).Fired {
+				if s := k.Explain()[0]; s.Metric == "hardware.ram_usage" && s.Kind == fleet.AnomalyChange {
+					t.Errorf("kiosk %d %s: %s", n, at.Format(time.DateTime), s.Text)
+				}
+			}
+		})
+	}
+}

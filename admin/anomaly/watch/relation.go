@@ -99,7 +99,10 @@ const (
 	bursts  = 9
 	allows  = 0.01
 	young   = 4000 // readings of which all are learnt
-	holds   = 0.7  // of the movement may remain unexplained, in a relation
+	// What is rarer teaches as much as what has this evidence. Otherwise the first readings of a fault, which are learnt, make
+	// a heavy tail of what was none, and the rest of the fault is ordinary.
+	edge  = 4
+	holds = 0.7 // of the movement may remain unexplained, in a relation
 )
 
 var relationKind, changeKind = kindNumber(fleet.AnomalyRelation), kindNumber(fleet.AnomalyChange)
@@ -125,8 +128,8 @@ func (r *relation) learn(movement, expected, grain float32) {
 	gain := 1 / min(r.n, memory/4)
 	if r.n > warm {
 		// What is far out teaches no more than what is at the edge.
-		r.point.Learn(float64(size/(r.size+grain)), 60_000)
-		r.lasts.Learn(float64(r.lastingSize(grain)), 60_000)
+		r.point.Learn(min(float64(size/(r.size+grain)), r.point.At(edge)), 60_000)
+		r.lasts.Learn(min(float64(r.lastingSize(grain)), r.lasts.At(edge)), 60_000)
 		size = min(size, 8*r.size)
 	}
 	r.size += gain * (size - r.size)

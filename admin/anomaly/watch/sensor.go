@@ -2,8 +2,8 @@ package watch
 
 import (
 	"slices"
-	"strings"
 	"time"
+	"unique"
 
 	"kioskfleet/admin/anomaly/detect"
 	"kioskfleet/admin/fleet"
@@ -39,19 +39,19 @@ const (
 // sensor is one metric of a kiosk.
 type sensor struct {
 	name    string
-	metric  *detect.Metric
-	present bool           // in this reading
+	metric  detect.Metric
 	x       float64        // its value
 	origin  float64        // the first value, from which those below are counted
 	last    int64          // when it was there, Unix milliseconds
 	since   int64          // when it came, or came back after a pause
 	ready   int64          // when it can be compared
+	present bool           // in this reading
+	awake   uint8          // readings since a gap, up to awakening
 	v       float32        // the value
 	mean    float32        // over the last hours
 	soon    float32        // over half a minute
 	later   float32        // over two minutes
 	move    [moves]float32 // against the mean
-	awake   uint8          // readings since a gap, up to awakening
 	leap    float32        // largest step between two values, fading over a day
 	steps   float32        // learnt as to how it goes together with others
 	grain   float32        // smallest step between two values, about half of it
@@ -86,30 +86,71 @@ func (k *Kiosk) match(values []fleet.Value) {
 	for i := range k.sensors {
 		k.sensors[i].present = false
 	}
-	k.skipped = 0
-	i, before := 0, len(k.sensors)
+	i, unknown := 0, 0
 	for _, v := range values {
 		for i < len(k.sensors) && k.sensors[i].name < v.Metric {
 			i++
 		}
 		if i == len(k.sensors) || k.sensors[i].name != v.Metric {
-			if len(k.sensors) == MaxMetrics {
-				k.skipped++
-				continue
-			}
-			k.add(i, v)
+			unknown++
+			continue
 		}
 		k.sensors[i].present, k.sensors[i].x = true, v.Value
 		i++
 	}
-	if len(k.sensors) > before && k.prior != nil {
+	fresh := min(unknown, MaxMetrics-len(k.sensors))
+	k.skipped = unknown - fresh
+	if fresh == 0 {
+		return
+	}
+	k.add(values, fresh)
+	if k.prior != nil {
 		k.prior.Joint.give(k)
 	}
 }
 
-// add makes a sensor at place i.
-func (k *Kiosk) add(i int, v fleet.Value) {
-	s := sensor{name: strings.Clone(v.Metric), origin: v.Value, last: k.clock.last, since: k.clock.last, ready: k.clock.last + int64(1000*restart)}
+// add makes sensors of the first n values that have none. It makes exactly as much room as they need: a kiosk's first
+// reading names nearly all of its metrics, and a sensor is large.
+func (k *Kiosk) add(values []fleet.Value, n int) {
+	all := make([]sensor, 0, len(k.sensors)+n)
+	known, fresh := k.sensors, uint64(0)
+	for _, v := range values {
+		for len(known) > 0 && known[0].name < v.Metric {
+			all, known = append(all, known[0]), known[1:]
+		}
+		switch {
+		case len(known) > 0 && known[0].name == v.Metric:
+			all, known = append(all, known[0]), known[1:]
+		case n > 0:
+			n--
+			fresh |= 1 << len(all)
+			all = append(all, sensor{})
+			k.first(&all[len(all)-1], v)
+		}
+	}
+	k.sensors = append(all, known...)
+	k.joint.insert(fresh, len(k.sensors))
+	for i := range k.sensors {
+		if fresh&(1<<i) == 0 {
+			continue
+		}
+		for j := range k.sensors {
+			k.sensors[j].rel.shift(i)
+		}
+		if i < len(k.episode.parts) {
+			k.episode.parts = slices.Insert(k.episode.parts, i, kept{})
+		}
+	}
+}
+
+// first makes s the sensor of its first value.
+func (k *Kiosk) first(s *sensor, v fleet.Value) {
+	last := k.clock.last
+	*s = sensor{
+		// Kiosks have the same metrics: one copy of a name is enough.
+		name: unique.Make(v.Metric).Value(), present: true, x: v.Value, origin: v.Value,
+		last: last, since: last, ready: last + int64(1000*restart),
+	}
 	var prior *detect.Prior
 	if k.prior != nil {
 		prior = k.prior.Metrics[v.Metric]
@@ -117,23 +158,21 @@ func (k *Kiosk) add(i int, v fleet.Value) {
 			s.habit.peaks.merge(h, fleetHours)
 		}
 	}
-	s.metric = detect.New(&k.cfg.Detect, prior)
-	k.sensors = slices.Insert(k.sensors, i, s)
-	k.joint.insert(i, len(k.sensors))
-	for j := range k.sensors {
-		if j != i {
-			k.sensors[j].rel.shift(i)
-		}
-	}
-	if i < len(k.episode.parts) {
-		k.episode.parts = slices.Insert(k.episode.parts, i, kept{})
-	}
+	s.metric.Begin(&k.cfg.Detect, prior)
 }
 
 // step scores the value by itself and follows its movements. It reports whether the value leapt to another level.
-func (s *sensor) step(at time.Time, c *clock, variance float32) (leapt bool) {
+func (s *sensor) step(at time.Time, c *clock, variance float32, prior *Prior) (leapt bool) {
 	e := s.metric.Step(at, s.x)
-	s.alone = part{s.habit.judge(min(float32(e.Surprise), most)), kindNumber(e.Kind), s.x, e.Low, e.High}
+	surprise := min(float32(e.Surprise), most)
+	s.alone = part{s.habit.judge(surprise), kindNumber(e.Kind), s.x, e.Low, e.High}
+	if s.alone.kind == changeKind && prior != nil && s.alone.evidence > 1 {
+		// What comes to each kiosk once a week, as when its memory is freed, is nothing new when it comes to a new one. What
+		// creeps is another matter, however large it is.
+		if fleet := prior.Habits[s.name]; fleet != nil {
+			s.alone.evidence = min(s.alone.evidence, fleet.rarity(surprise))
+		}
+	}
 	v := float32(min(max(s.x-s.origin, -limit), limit))
 	step := abs(v - s.v)
 	if half := step / 2; half > 0 && (half < s.grain || s.grain == 0) {

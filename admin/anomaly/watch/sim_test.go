@@ -47,7 +47,7 @@ func planned(kind fault.Kind, from, to time.Time, params map[string]string) faul
 	return fault.Fault{Kind: kind, Params: complete, From: from, To: to}
 }
 
-// gauges appends a sample's numbers, by metric.
+// gauges appends a sample's numbers that are watched, by metric.
 func gauges(dst []fleet.Value, s device.Sample) []fleet.Value {
 	dst = dst[:0]
 	for _, g := range []struct {
@@ -55,8 +55,9 @@ func gauges(dst []fleet.Value, s device.Sample) []fleet.Value {
 		group protocol.Group
 	}{{"environmental", s.Environmental}, {"hardware", s.Hardware}, {"network", s.Network}, {"custom", s.Custom}} {
 		for name, v := range g.group {
-			if x, ok := v.(float64); ok {
-				dst = append(dst, fleet.Value{Metric: g.name + "." + name, Value: x})
+			metric := g.name + "." + name
+			if x, ok := v.(float64); ok && !protocol.IsSupply(metric) {
+				dst = append(dst, fleet.Value{Metric: metric, Value: x})
 			}
 		}
 	}

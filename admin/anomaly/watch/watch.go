@@ -79,7 +79,7 @@ func (k *Kiosk) Step(at time.Time, values []fleet.Value, tuning Tuning) Finding 
 	leapt := false
 	for i := range k.sensors {
 		if s := &k.sensors[i]; s.present {
-			leapt = s.step(at, &k.clock, k.joint.at(moves*i+now, moves*i+now)) || leapt
+			leapt = s.step(at, &k.clock, k.joint.at(moves*i+now, moves*i+now), k.prior) || leapt
 		}
 	}
 	if leapt {

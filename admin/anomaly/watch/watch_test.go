@@ -141,9 +141,38 @@ func TestTexts(t *testing.T) {
 			"custom.shelf has stayed at 0.123 for longer than ever"},
 		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyPeers, Value: 71, Low: 48, High: 52}, 40,
 			"Memory in use was 71 % in the last hour; 48 to 52 % is what 40 kiosks like it make likely"},
+		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 38.9, Low: 39.13, High: 70.67}, 0,
+			"Memory in use is 38.9 % and does not change as it usually does; 39.1 to 70.7 % was expected"},
+		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 70.8, Low: 39.13, High: 70.8}, 0,
+			"Memory in use is 71 % and does not change as it usually does; 39 to 71 % was expected"},
 	} {
 		if got := text(&tt.sensor, tt.among); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
 		}
+	}
+}
+
+func TestNobodyExpectsWhatCannotBe(t *testing.T) {
+	for _, tt := range []struct {
+		metric    string
+		low, high float64
+		want      string
+	}{
+		{"hardware.cpu_usage", -17, 59, "0 59"},
+		{"hardware.disk_usage", 80, 104, "80 100"},
+		{"network.latency", -5, 300, "0 300"},
+		{"network.signal_strength", -90, -60, "-90 -60"},
+		{"environmental.temperature", -5, 3, "-5 3"},
+		{"custom.shelf", -1, 1, "-1 1"},
+		{"hardware.cpu_usage", 0, 0, "0 0"},
+	} {
+		low, high := possible(tt.metric, tt.low, tt.high)
+		if got := fmt.Sprint(low, high); got != tt.want {
+			t.Errorf("%s: %v to %v becomes %s, want %s", tt.metric, tt.low, tt.high, got, tt.want)
+		}
+	}
+	band := possibleBand("hardware.cpu_usage", []fleet.AnomalyBand{{Hour: 3, Low: -2, High: 101}})
+	if got := fmt.Sprint(band); got != "[{3 0 100}]" {
+		t.Errorf("the band is %s", got)
 	}
 }

@@ -15,12 +15,16 @@ import (
 // checkEvery is how many readings or points pass between two looks at the context.
 const checkEvery = 1024
 
-// Append stores the numeric values of the readings in one transaction.
+// mostLate is how many late points are committed at once, about. For the first of a series the TSDB (0.316) makes a list
+// with room for all such points of the commit so far: what a fleet has kept during an outage would need gigabytes.
+const mostLate = 256
+
+// Append stores the numeric values of the readings, in one transaction unless many of them are late.
 //
-// Errors: *telemetry.BrokenError when the TSDB cannot write; *telemetry.RejectedError for readings that are older than the out-of-order window, that are
-// not valid, or that have another value for a stored time; a rejected reading may keep those of its
-// values that were not at fault. After any other error nothing was stored. Two values for one time are
-// not always noticed; then the one stored first stays.
+// Errors: *telemetry.BrokenError when the TSDB cannot write; *telemetry.RejectedError for readings that are older than
+// the out-of-order window, that are not valid, or that have another value for a stored time; a rejected reading may keep
+// those of its values that were not at fault. After any other error the first of the readings may be stored. Two values
+// for one time are not always noticed; then the one stored first stays.
 func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error) {
 	release, err := s.use()
 	if err != nil {
@@ -30,6 +34,7 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error
 
 	var rejected []telemetry.Rejection
 	var list []*cachedSeries
+	late := 0
 	appender := s.db.Appender(ctx)
 	for i := range readings {
 		if i%checkEvery == 0 && ctx.Err() != nil {
@@ -38,6 +43,12 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error
 		reason := telemetry.RefusalOf(&readings[i])
 		if reason == "" {
 			list = s.cache.lookup(&readings[i], list[:0])
+			if late += lateOf(&readings[i], list); late > mostLate {
+				if err := commit(ctx, appender, len(readings)); err != nil {
+					return err
+				}
+				appender, late = s.db.Appender(ctx), 0
+			}
 			if reason, err = appendReading(appender, &readings[i], list); err != nil {
 				return s.abandon(appender, len(readings), err)
 			}
@@ -46,16 +57,38 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error
 			rejected = append(rejected, telemetry.Rejection{Index: i, Reason: reason})
 		}
 	}
-	if err := appender.Commit(); err != nil { // it has rolled back by itself
-		if ctx.Err() != nil {
-			return fmt.Errorf("append %d readings: %w", len(readings), err)
-		}
-		return &telemetry.BrokenError{Err: fmt.Errorf("append %d readings: %w", len(readings), err)}
+	if err := commit(ctx, appender, len(readings)); err != nil {
+		return err
 	}
 	if rejected != nil {
 		return &telemetry.RejectedError{Rejected: rejected}
 	}
 	return nil
+}
+
+// commit ends a transaction of an Append of n readings.
+func commit(ctx context.Context, appender storage.Appender, n int) error {
+	err := appender.Commit() // which rolls back by itself
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("append %d readings: %w", n, err)
+	}
+	return &telemetry.BrokenError{Err: fmt.Errorf("append %d readings: %w", n, err)}
+}
+
+// lateOf returns how many points of a reading come after a newer one of their series.
+func lateOf(r *fleet.Reading, list []*cachedSeries) (late int) {
+	ms := r.Time.UnixMilli()
+	for _, series := range list {
+		if newest := series.newest.Load(); ms < newest {
+			late++
+		} else if ms > newest {
+			series.newest.Store(ms)
+		}
+	}
+	return late
 }
 
 func (s *Store) abandon(appender storage.Appender, n int, err error) error {

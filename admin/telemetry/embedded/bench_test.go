@@ -46,6 +46,29 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendLate appends what a thousand kiosks have kept for two minutes, after they have told how they are now.
+func BenchmarkAppendLate(b *testing.B) {
+	readings := round(1000, 0)
+	const backlog = 24
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		s := open(b, Config{Dir: b.TempDir()})
+		for k := range readings {
+			readings[k].Time = noon
+		}
+		mustAppend(b, s, readings...)
+		b.StartTimer()
+		for n := backlog; n > 0; n-- {
+			for k := range readings {
+				readings[k].Time = noon.Add(-time.Duration(n) * 5 * time.Second)
+			}
+			mustAppend(b, s, readings...)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*backlog*len(readings)), "ns/reading")
+}
+
 // BenchmarkRange asks a store that holds 24 hours of 100 kiosks, one reading every 5 s.
 func BenchmarkRange(b *testing.B) {
 	s := open(b, Config{Dir: b.TempDir()})

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,14 +71,18 @@ type seriesCache struct {
 
 type kioskKey struct{ serial, site string }
 
+// kioskSeries are the series of a kiosk.
 type kioskSeries struct {
-	mu       sync.RWMutex // guards byMetric
-	byMetric map[string]*cachedSeries
+	mu  sync.RWMutex    // guards all
+	all []*cachedSeries // by metric
 }
 
+// cachedSeries is one series. Those that come in one reading are one piece of memory.
 type cachedSeries struct {
+	metric string // part of labels
 	labels labels.Labels
 	ref    atomic.Uint64 // storage.SeriesRef; 0 when the TSDB has not given one
+	newest atomic.Int64  // time of the newest point, Unix milliseconds; of several callers at once, about
 }
 
 func newSeriesCache() *seriesCache {
@@ -89,30 +94,63 @@ func newSeriesCache() *seriesCache {
 func (c *seriesCache) lookup(r *fleet.Reading, list []*cachedSeries) []*cachedSeries {
 	kiosk := c.kiosk(kioskKey{r.Serial, r.Site})
 	kiosk.mu.RLock()
-	complete := true
-	for i := range r.Values {
-		one := kiosk.byMetric[r.Values[i].Metric]
-		complete = complete && one != nil
-		list = append(list, one)
-	}
+	list, unknown := kiosk.find(r, list)
 	kiosk.mu.RUnlock()
-	if complete {
+	if unknown == 0 {
 		return list
 	}
 
 	kiosk.mu.Lock()
 	defer kiosk.mu.Unlock()
-	list = list[:len(list)-len(r.Values)]
-	for i := range r.Values {
-		one := kiosk.byMetric[r.Values[i].Metric]
-		if one == nil {
-			one = &cachedSeries{labels: seriesLabels(r.Values[i].Metric, r.Serial, r.Site)}
-			// The name from the labels, since the reading's may be part of a large message.
-			kiosk.byMetric[one.labels.Get(labelMetric)] = one
-		}
-		list = append(list, one)
-	}
+	list, unknown = kiosk.find(r, list[:len(list)-len(r.Values)])
+	kiosk.add(r, list[len(list)-len(r.Values):], unknown)
 	return list
+}
+
+// find appends the series of the reading's values to list, nil for each that is unknown, and counts those. A lock is held.
+func (k *kioskSeries) find(r *fleet.Reading, list []*cachedSeries) (found []*cachedSeries, unknown int) {
+	next := 0 // most readings have the metrics of the one before
+	for i := range r.Values {
+		metric := r.Values[i].Metric
+		if next == len(k.all) || k.all[next].metric != metric {
+			at, ok := k.place(metric)
+			if !ok {
+				list, unknown = append(list, nil), unknown+1
+				continue
+			}
+			next = at
+		}
+		list = append(list, k.all[next])
+		next++
+	}
+	return list, unknown
+}
+
+// place returns where the series of a metric is, or belongs.
+func (k *kioskSeries) place(metric string) (at int, ok bool) {
+	return slices.BinarySearchFunc(k.all, metric, func(s *cachedSeries, metric string) int { return strings.Compare(s.metric, metric) })
+}
+
+// add makes the series that list, which is of the reading's values, lacks. The lock is held for writing.
+func (k *kioskSeries) add(r *fleet.Reading, list []*cachedSeries, lacks int) {
+	fresh := make([]cachedSeries, lacks)
+	all := make([]*cachedSeries, len(k.all), len(k.all)+lacks)
+	copy(all, k.all)
+	k.all = all
+	for i, v := range r.Values {
+		if list[i] != nil {
+			continue
+		}
+		at, ok := k.place(v.Metric)
+		if !ok {
+			one := &fresh[0]
+			fresh = fresh[1:]
+			one.labels = seriesLabels(v.Metric, r.Serial, r.Site)
+			one.metric = one.labels.Get(labelMetric) // since the reading's may be part of a large message
+			k.all = slices.Insert(k.all, at, one)
+		}
+		list[i] = k.all[at]
+	}
 }
 
 func (c *seriesCache) kiosk(key kioskKey) *kioskSeries {
@@ -125,7 +163,7 @@ func (c *seriesCache) kiosk(key kioskKey) *kioskSeries {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if kiosk = c.kiosks[key]; kiosk == nil {
-		kiosk = &kioskSeries{byMetric: map[string]*cachedSeries{}}
+		kiosk = &kioskSeries{}
 		c.kiosks[kioskKey{strings.Clone(key.serial), strings.Clone(key.site)}] = kiosk
 	}
 	return kiosk
@@ -155,10 +193,10 @@ func (c *seriesCache) forget(ref storage.SeriesRef, key kioskKey, metric string)
 	}
 	kiosk.mu.Lock()
 	defer kiosk.mu.Unlock()
-	if one := kiosk.byMetric[metric]; one != nil && one.ref.Load() == uint64(ref) {
-		delete(kiosk.byMetric, metric)
+	if at, ok := kiosk.place(metric); ok && kiosk.all[at].ref.Load() == uint64(ref) {
+		kiosk.all = slices.Delete(kiosk.all, at, at+1)
 	}
-	if len(kiosk.byMetric) == 0 {
+	if len(kiosk.all) == 0 {
 		delete(c.kiosks, key)
 	}
 }

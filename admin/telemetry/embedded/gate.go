@@ -4,8 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -27,10 +25,6 @@ const gateEvery = 2 * time.Second
 type gate struct {
 	dir    string
 	before map[string]time.Time // the files that were there before the TSDB was opened, with their times of change
-	opened atomic.Bool
-
-	mu   sync.Mutex // guards next
-	next time.Time  // when to look again
 }
 
 // newGate notes what is in the folder of a TSDB that is about to be opened.
@@ -40,48 +34,40 @@ func newGate(dir string) *gate {
 	return g
 }
 
-// openGate lets the TSDB compact as soon as that is safe, and ends then, or when the store closes. Chunks that are full go
-// to a file at once rather than within the minute, so that a compaction that is due does not wait for it.
+// openGate lets the TSDB compact as soon as that is safe, and ends then, or when the store closes.
 func (s *Store) openGate() {
 	tick := time.NewTicker(gateEvery)
 	defer tick.Stop()
-	for !s.gate.opened.Load() {
+	for open := false; !open; {
 		select {
 		case <-s.closing:
 			return
-		case now := <-tick.C:
+		case <-tick.C:
 			release, err := s.use()
 			if err != nil {
 				return
 			}
-			s.db.ForceHeadMMap()
-			s.gate.pass(now, s.compact)
+			open = s.tryGate()
 			release()
 		}
 	}
+}
+
+// tryGate lets the TSDB compact if that is safe, and reports whether it is. Chunks that are full go to a file at once rather
+// than within the minute, so that a compaction that is due does not wait for it.
+func (s *Store) tryGate() (open bool) {
+	s.db.ForceHeadMMap()
+	if !s.gate.begun() {
+		return false
+	}
+	s.compact()
+	return true
 }
 
 // compact lets the TSDB compact by itself, and begin with it: otherwise it does so after the next reading.
 func (s *Store) compact() {
 	s.db.EnableCompactions()
 	_ = s.db.Appender(context.Background()).Commit() // nothing: only its end is noticed
-}
-
-// pass calls open once, when the TSDB has begun a file.
-func (g *gate) pass(now time.Time, open func()) {
-	if g.opened.Load() {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if now.Before(g.next) || g.opened.Load() {
-		return
-	}
-	g.next = now.Add(gateEvery)
-	if g.begun() {
-		open()
-		g.opened.Store(true)
-	}
 }
 
 // begun reports whether a file is there that was not, or has changed: those of an earlier run are only read,

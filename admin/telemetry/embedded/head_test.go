@@ -32,7 +32,7 @@ func cached(s *opened, serial string) int {
 	if kiosk == nil {
 		return 0
 	}
-	return len(kiosk.byMetric)
+	return len(kiosk.all)
 }
 
 func TestAKioskThatWasIdleGoesOnAfterItsSeriesWereForgotten(t *testing.T) {

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -183,6 +184,28 @@ func TestReadingsOutsideTheWindowAreRejectedAndTheRestIsKept(t *testing.T) {
 	}
 	equal(t, "K-1", values(t, s, query(-96*time.Hour, time.Hour, "K-1")), 4, 1, 2)
 	equal(t, "K-2", values(t, s, query(-96*time.Hour, time.Hour, "K-2")))
+}
+
+func TestManyLateReadingsAtOnceAreKept(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir(), OutOfOrderWindow: 48 * time.Hour})
+	const kiosks = 3 * mostLate
+	var live, late []fleet.Reading
+	for k := range kiosks {
+		serial := fmt.Sprintf("K-%d", k)
+		live = append(live, reading(serial, 0, 1))
+		late = append(late, reading(serial, -10*time.Second, 2), reading(serial, -5*time.Second, 3))
+	}
+	mustAppend(t, s, live...)
+	late = append(late, reading("K-0", -50*time.Hour, 4))
+	err := s.Append(t.Context(), late)
+	var e *telemetry.RejectedError
+	if !errors.As(err, &e) || len(e.Rejected) != 1 || e.Rejected[0].Index != 2*kiosks {
+		t.Fatalf("Append: %v, want only the last rejected", err)
+	}
+	for k := range kiosks {
+		serial := fmt.Sprintf("K-%d", k)
+		equal(t, serial, values(t, s, query(-time.Hour, time.Hour, serial)), 2, 3, 1)
+	}
 }
 
 func TestTheDefaultWindowTakesSevenDays(t *testing.T) {

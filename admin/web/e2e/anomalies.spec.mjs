@@ -2,27 +2,13 @@
 // beside cpu_usage, with what was expected, and one of humidity that is over:
 //   KIOSKFLEET_PASSWORD=… KIOSKFLEET_SERIAL=… node --test e2e/anomalies.spec.mjs
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { baseURL, launch, login } from './browser.mjs';
+import { test } from 'node:test';
+import { baseURL, login } from './browser.mjs';
+import { watched } from './watched.mjs';
 
 const serial = process.env.KIOSKFLEET_SERIAL ?? 'SIM-KIOSK-ODD';
 
-let browser;
-let page;
-const consoleErrors = [];
-
-before(async () => {
-  browser = await launch();
-  page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });
-  page.on('console', (message) => {
-    if (message.type() === 'error') consoleErrors.push(`${message.text()} (${message.location().url})`);
-  });
-  page.on('pageerror', (error) => consoleErrors.push(String(error)));
-});
-
-after(async () => {
-  await browser?.close();
-});
+const { page, consoleErrors } = await watched();
 
 const row = (state) => page.locator(`[data-anomaly][data-serial="${serial}"]${state ? `[data-state="${state}"]` : ''}`);
 
@@ -59,8 +45,22 @@ test('an operator looks at what is unusual and says what it was worth', async (t
     await listed(2);
   });
 
-  await t.test('a word is kept from the list', async () => {
-    await row('closed').locator('[data-verdict="noise"]').click();
+  await t.test('a filter that nothing passes says so, and that nothing goes on is no matter of filters', async () => {
+    await page.goto(`${baseURL}/anomalies?kind=peers`);
+    await page.getByText('None with these filters').waitFor();
+    await page.goto(`${baseURL}/anomalies?state=open&serial=${serial}`);
+    await listed(1);
+    await page.route('**/api/v1/anomalies?*', (route) => route.fulfill({ json: { items: [] } }));
+    await page.goto(`${baseURL}/anomalies?state=open`);
+    await page.getByRole('heading', { name: 'Nothing unusual goes on' }).waitFor();
+    await page.unroute('**/api/v1/anomalies?*');
+    await page.goto(`${baseURL}/anomalies`);
+    await listed(2);
+  });
+
+  await t.test('a word is kept from the list, by the keyboard as well', async () => {
+    await row('closed').getByRole('group', { name: serial }).locator('[data-verdict="noise"]').focus();
+    await page.keyboard.press('Enter');
     await row('closed').locator('[data-verdict="noise"][aria-pressed="true"]').waitFor();
     await page.reload();
     await row('closed').locator('[data-verdict="noise"][aria-pressed="true"]').waitFor();
@@ -94,7 +94,9 @@ test('an operator looks at what is unusual and says what it was worth', async (t
   await t.test('the models page says what that made of the budgets, and takes it back', async () => {
     await page.getByRole('link', { name: 'Models', exact: true }).click();
     await page.locator('[data-tuning="hardware.cpu_temp"]').getByText('× 1/2').waitFor();
-    await page.locator('[data-model="built-in"]').waitFor();
+    await page.locator('[data-model="built-in"][data-state="current"]').getByText('at work').waitFor();
+    assert.deepEqual(await page.locator('[data-model]').evaluateAll((models) => models.map((one) => one.dataset.model)), ['built-in']);
+    assert.equal(await page.locator('[data-deed="rollback"]').count(), 0, 'there is nothing to go back to');
     await page.locator('[data-tuning="environmental.humidity"] [data-deed="reset"]').click();
     await page.locator('[data-tuning="environmental.humidity"]').waitFor({ state: 'detached' });
     assert.equal(await page.locator('[data-tuning="hardware.cpu_temp"]').count(), 1);
@@ -106,6 +108,18 @@ test('an operator looks at what is unusual and says what it was worth', async (t
     await page.getByRole('link', { name: 'Anomalies of this kiosk' }).click();
     await page.waitForURL(`**/anomalies?serial=${serial}`);
     await listed(2);
+  });
+
+  await t.test('on a phone nothing reaches beyond the edge', async () => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    for (const [path, shown] of [['anomalies', '[data-anomaly]'], [`anomalies/${serial}.1`, '[data-curve="anomaly.score"][aria-busy="false"]'], ['models', '[data-tuning]']]) {
+      await page.goto(`${baseURL}/${path}`);
+      await page.locator(shown).first().waitFor();
+      const beyond = await page.locator('main *').evaluateAll((all) =>
+        all.filter((one) => one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 100)));
+      assert.deepEqual(beyond, [], path);
+    }
+    await page.setViewportSize({ width: 1440, height: 900 });
   });
 
   await t.test('one that is not there is missing, in words', async () => {

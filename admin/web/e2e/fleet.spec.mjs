@@ -1,34 +1,20 @@
 // The page in a real browser against a running server with ten simulated kiosks:
 //   KIOSKFLEET_PASSWORD=… node --test e2e/fleet.spec.mjs
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { baseURL, launch, login } from './browser.mjs';
+import { test } from 'node:test';
+import { baseURL, login } from './browser.mjs';
+import { watched } from './watched.mjs';
 
 const KIOSKS = 10;
 /** Kiosks need a moment to enrol and connect after the server's start. */
 const LIVE_MS = 90_000;
 const COMMAND_MS = 30_000;
 
-let browser;
-let page;
-const consoleErrors = [];
+const { page, consoleErrors } = await watched();
 const foreignRequests = [];
-
-before(async () => {
-  browser = await launch();
-  page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });
-  page.on('console', (message) => {
-    if (message.type() === 'error') consoleErrors.push(`${message.text()} (${message.location().url})`);
-  });
-  page.on('pageerror', (error) => consoleErrors.push(String(error)));
-  page.on('request', (request) => {
-    const url = new URL(request.url());
-    if (url.protocol !== 'data:' && url.origin !== new URL(baseURL).origin) foreignRequests.push(request.url());
-  });
-});
-
-after(async () => {
-  await browser?.close();
+page.on('request', (request) => {
+  const url = new URL(request.url());
+  if (url.protocol !== 'data:' && url.origin !== new URL(baseURL).origin) foreignRequests.push(request.url());
 });
 
 /** Sends a command by its button and waits until its ladder has climbed to the end. */

@@ -3,34 +3,20 @@
 // began 13 h ago; and goes on sending every two seconds:
 //   KIOSKFLEET_PASSWORD=… KIOSKFLEET_SERIAL=… node --test e2e/history.spec.mjs
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { baseURL, launch, login } from './browser.mjs';
+import { test } from 'node:test';
+import { baseURL, login } from './browser.mjs';
+import { watched } from './watched.mjs';
 
 const serial = process.env.KIOSKFLEET_SERIAL ?? 'SIM-KIOSK-HISTORY';
 const CPU = 'hardware.cpu_temp';
 const SODA = 'custom.soda';
 const SECONDS = { '10s': 10, '30s': 30, '1m': 60, '2m': 120, '5m': 300 };
 
-let browser;
-let page;
-const consoleErrors = [];
+const { page, consoleErrors } = await watched({ viewport: { width: 1440, height: 1000 }, timezoneId: 'America/New_York' });
 /** What was asked of POST /query, in order. */
 const queries = [];
-
-before(async () => {
-  browser = await launch();
-  page = await browser.newPage({ viewport: { width: 1440, height: 1000 }, locale: 'en-GB', timezoneId: 'America/New_York' });
-  page.on('console', (message) => {
-    if (message.type() === 'error') consoleErrors.push(`${message.text()} (${message.location().url})`);
-  });
-  page.on('pageerror', (error) => consoleErrors.push(String(error)));
-  page.on('request', (request) => {
-    if (request.url().endsWith('/api/v1/query')) queries.push(request.postDataJSON());
-  });
-});
-
-after(async () => {
-  await browser?.close();
+page.on('request', (request) => {
+  if (request.url().endsWith('/api/v1/query')) queries.push(request.postDataJSON());
 });
 
 const chart = (metric) => page.locator(`[data-chart="${metric}"]`);
@@ -175,7 +161,7 @@ test('somebody looks into the history of a kiosk', async (t) => {
   });
 
   await t.test('where there is nothing, the newest reading is offered', async () => {
-    const empty = chart(CPU).locator('[data-empty]');
+    const empty = chart(CPU).locator('[data-note]');
     await empty.getByText('No readings in this range.').waitFor();
     await empty.getByRole('button', { name: /Newest/ }).click();
     await page.waitForFunction((name) => Number(document.querySelector(`[data-chart="${name}"]`).dataset.points) > 0, CPU);

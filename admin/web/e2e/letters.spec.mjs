@@ -2,27 +2,13 @@
 // JSON twice, a reading whose cpu_temp is an object, and one that was too early and has become valid:
 //   KIOSKFLEET_PASSWORD=… KIOSKFLEET_SERIAL=… node --test e2e/letters.spec.mjs
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { baseURL, launch, login } from './browser.mjs';
+import { test } from 'node:test';
+import { baseURL, login } from './browser.mjs';
+import { watched } from './watched.mjs';
 
 const serial = process.env.KIOSKFLEET_SERIAL ?? 'SIM-KIOSK-POISON';
 
-let browser;
-let page;
-const consoleErrors = [];
-
-before(async () => {
-  browser = await launch();
-  page = await browser.newPage({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });
-  page.on('console', (message) => {
-    if (message.type() === 'error') consoleErrors.push(`${message.text()} (${message.location().url})`);
-  });
-  page.on('pageerror', (error) => consoleErrors.push(String(error)));
-});
-
-after(async () => {
-  await browser?.close();
-});
+const { page, consoleErrors } = await watched();
 
 const letters = (reason) => page.locator(`[data-letter][data-serial="${serial}"]${reason ? `[data-reason="${reason}"]` : ''}`);
 

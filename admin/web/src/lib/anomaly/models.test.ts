@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Model, ModelFigures } from '$lib/api/types';
 import { at } from '$lib/testkit';
-import { byKind, compare, modelOrder, promotable, tuningWord } from './models';
+import { byKind, canRollBack, compare, modelOrder, promotable, tuningWord } from './models';
 
 const figures = (fields: Partial<ModelFigures> = {}): ModelFigures => ({
   series: 4, days: 8, faults: 10, recall: 0.7, precision: 0.8, false_per_day: 0.1, delay_points: 6, by_kind: {}, ...fields,
@@ -42,6 +42,14 @@ it('the one at work comes first, then the newest', () => {
 it('goes to work only what the server puts there', () => {
   const states = ['candidate', 'current', 'retired', 'refused', 'rolled_back'] as const;
   expect(states.filter((state) => promotable(model('m', state, 0)))).toEqual(['candidate', 'retired', 'rolled_back']);
+});
+
+it('goes back only where there is something to go back to', () => {
+  const builtIn = (state: Model['state']): Model => ({ ...model('built-in', state), origin: 'built_in' });
+  expect(canRollBack([builtIn('current')])).toBe(false);
+  expect(canRollBack([builtIn('current'), model('m1', 'candidate', 1), model('m2', 'refused', 2), model('m3', 'rolled_back', 3)])).toBe(false);
+  expect(canRollBack([model('m1', 'current', 1), builtIn('candidate')])).toBe(true);
+  expect(canRollBack([builtIn('current'), model('m1', 'retired', 1)])).toBe(true);
 });
 
 it('a factor says whether a sensor is quieter', () => {

@@ -42,5 +42,8 @@ export function modelOrder(a: Model, b: Model): number {
 /** Whether the server puts a model to work: not the one that is, and none that a check refused. */
 export const promotable = (model: Model) => model.state !== 'current' && model.state !== 'refused';
 
+/** Whether the server has a model to go back to: behind a trained one there is always the built-in one. */
+export const canRollBack = (models: Model[]) => models.some(({ state, origin }) => state === 'retired' || (state === 'current' && origin !== 'built_in'));
+
 /** What a factor of a budget does, in the words of the catalogue's keys. */
 export const tuningWord = (factor: number): 'quieter' | 'usual' | 'readier' => (factor < 1 ? 'quieter' : factor > 1 ? 'readier' : 'usual');

@@ -4,7 +4,7 @@ export const alertTexts = {
   severity: { critical: 'Critical', warning: 'Warning', info: 'Info' } as Record<string, string>,
   alerts: {
     title: 'Alerts', intro: 'What is wrong, the worst first.', introAll: 'What is and was wrong, the newest first.', pages: 'Pages about alerts', inbox: 'Inbox',
-    list: 'Alerts and incidents', state: 'Which', open: 'Open', all: 'All', severities: 'Severity', allSites: 'All sites', site: 'Site',
+    list: 'Alerts and incidents', state: 'Which', open: 'Open', all: 'All', severities: 'Severity',
     mine: 'Mine', unacknowledged: 'Not acknowledged', acknowledged: 'Acknowledged', suppressed: 'Nobody is told', filters: 'More filters',
     clear: 'Clear filters', more: 'Show more', count: (n: string) => (n === '1' ? '1 open' : `${n} open`),
     loadFailed: 'The alerts could not be loaded.', none: 'Nothing is wrong',

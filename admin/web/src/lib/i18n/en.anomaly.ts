@@ -4,11 +4,11 @@ export const anomalyTexts = {
   anomalies: {
     title: 'Anomalies', intro: 'What is unusual although no threshold was set for it: those that go on first, then the newest.', pages: 'Pages about anomalies', list: 'Anomalies',
     state: 'Which', all: 'All', open: 'Going on', closed: 'Over', goingOn: (n: string) => `Going on now (${n})`, earlier: 'Earlier', more: 'Show older',
-    kind: 'Kind', allKinds: 'All kinds', site: 'Site', allSites: 'All sites', metric: 'Sensor', allMetrics: 'All sensors', within: 'Within', ever: 'ever', clear: 'Clear filters',
+    kind: 'Kind', allKinds: 'All kinds', metric: 'Sensor', allMetrics: 'All sensors', within: 'Within', ever: 'Any time', clear: 'Clear filters',
     kioskOnly: (serial: string) => `Kiosk ${serial}`, anyKiosk: (serial: string) => `Kiosk ${serial}: show all kiosks`,
     within24h: '24 h', within7d: '7 days', within30d: '30 days',
     none: 'Nothing unusual', noneHint: 'Every kiosk behaves as it usually does. Kiosks are learnt from their first reading; what stands out is listed here and explained.',
-    noMatch: 'None with this filter', loadFailed: 'The anomalies could not be loaded.', since: (d: string) => `for ${d}`, lasted: (d: string) => `lasted ${d}`,
+    noneOpen: 'Nothing unusual goes on', noneOpenHint: 'Every kiosk behaves as it usually does now. What was unusual before is listed under Over.', noMatch: 'None with these filters. Change or clear them to see others.', loadFailed: 'The anomalies could not be loaded.', since: (d: string) => `for ${d}`, lasted: (d: string) => `lasted ${d}`,
   },
   anomaly: {
     open: 'Unusual', closed: 'Over', toList: 'To the anomalies', missing: 'There is no such anomaly', missingHint: 'Old ones are removed after a while, or the address has a typing error.', loadFailed: 'The anomaly could not be loaded.',
@@ -38,7 +38,7 @@ export const anomalyTexts = {
   unusual: {
     title: 'Anomalies', usual: 'Nothing unusual', learning: 'Still learning what is usual', unknown: 'Not scored yet', unusual: 'Unusual',
     usualHint: (n: string) => `${n} sensors are as expected.`, learningHint: 'A few days are needed; until then only what is plain is reported.', learningSince: (d: string) => `It has been watched for ${d}.`,
-    unknownHint: 'No reading was scored: none has come, or the detectors are switched off.', score: 'Score now', overTime: 'Score over time', past: 'Anomalies of this kiosk',
+    unknownHint: 'No reading was scored: none has come, or the detectors are switched off.', score: 'Score now', scoreBefore: (d: string) => `Score ${d} ago`, overTime: 'Score over time', past: 'Anomalies of this kiosk',
   },
   models: {
     title: 'Models', intro: 'What is usual in the fleet, learnt from its own readings. A model guards new kiosks from their first hour.', all: 'All models', tuning: 'What feedback has made of it',
@@ -55,7 +55,7 @@ export const anomalyTexts = {
       spike: 'spike', level_shift: 'level shift', drift: 'drift', stuck: 'stuck', dropout: 'dropout', noise_burst: 'noise burst', correlation_break: 'correlation break', oscillation: 'oscillation',
     } as Record<string, string>,
     checks: 'Checks', noChecks: 'Nothing was checked.', passed: 'passed', notPassed: 'not passed',
-    train: 'Train now', training: 'Training', trainHint: 'It goes on in the background and is put to work only if it does no worse than the one at work.', trainFailed: 'The training was not started.',
+    train: 'Train now', training: 'Training', trainHint: 'It goes on in the background and is put to work only if it does no worse than the one at work.', trainFailed: 'The training was not started.', trainingUnknown: 'How the training stands could not be loaded.',
     runs: (stage: string, percent: string) => `${stage} · ${percent}`, startedBy: (who: string) => `started by ${who}`, schedule: 'the schedule', made: 'The last training made', madeNone: 'The last training made no model', finished: (d: string) => `${d} ago`,
     promote: 'Put to work…', promoteTitle: (version: string) => `Put ${version} to work?`, promoteDo: 'Put to work', promoteText: 'It replaces the model at work within seconds. What kiosks have learnt by themselves stays.',
     promoteFailed: 'The model was not put to work.',

@@ -7,7 +7,7 @@ export const alertTexts: Widen<typeof english> = {
   severity: { critical: 'Crítica', warning: 'Advertencia', info: 'Información' },
   alerts: {
     title: 'Alertas', intro: 'Qué anda mal, lo peor primero.', introAll: 'Qué anda y anduvo mal, lo más nuevo primero.', pages: 'Páginas sobre alertas', inbox: 'Bandeja',
-    list: 'Alertas e incidentes', state: 'Cuáles', open: 'Abiertas', all: 'Todas', severities: 'Gravedad', allSites: 'Todos los sitios', site: 'Sitio',
+    list: 'Alertas e incidentes', state: 'Cuáles', open: 'Abiertas', all: 'Todas', severities: 'Gravedad',
     mine: 'Mías', unacknowledged: 'Sin confirmar', acknowledged: 'Confirmadas', suppressed: 'No se avisa', filters: 'Más filtros',
     clear: 'Quitar filtros', more: 'Mostrar más', count: (n) => (n === '1' ? '1 abierta' : `${n} abiertas`),
     loadFailed: 'No se pudieron cargar las alertas.', none: 'Todo en orden',

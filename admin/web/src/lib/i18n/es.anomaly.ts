@@ -7,11 +7,11 @@ export const anomalyTexts: Widen<typeof english> = {
   anomalies: {
     title: 'Anomalías', intro: 'Lo que es inusual aunque nadie fijó un umbral: primero lo que sigue, después lo más nuevo.', pages: 'Páginas sobre anomalías', list: 'Anomalías',
     state: 'Cuáles', all: 'Todas', open: 'En curso', closed: 'Terminadas', goingOn: (n) => `En curso ahora (${n})`, earlier: 'Antes', more: 'Mostrar anteriores',
-    kind: 'Tipo', allKinds: 'Todos los tipos', site: 'Sitio', allSites: 'Todos los sitios', metric: 'Sensor', allMetrics: 'Todos los sensores', within: 'Desde hace', ever: 'siempre', clear: 'Quitar filtros',
+    kind: 'Tipo', allKinds: 'Todos los tipos', metric: 'Sensor', allMetrics: 'Todos los sensores', within: 'Desde hace', ever: 'Siempre', clear: 'Quitar filtros',
     kioskOnly: (serial) => `Quiosco ${serial}`, anyKiosk: (serial) => `Quiosco ${serial}: mostrar todos los quioscos`,
     within24h: '24 h', within7d: '7 días', within30d: '30 días',
     none: 'Nada inusual', noneHint: 'Todos los quioscos se comportan como siempre. Se aprende cada quiosco desde su primera lectura; lo que llama la atención aparece aquí, explicado.',
-    noMatch: 'Ninguna con este filtro', loadFailed: 'No se pudieron cargar las anomalías.', since: (d) => `desde hace ${d}`, lasted: (d) => `duró ${d}`,
+    noneOpen: 'No hay nada inusual ahora', noneOpenHint: 'Todos los quioscos se comportan como siempre. Lo que fue inusual antes está en Terminadas.', noMatch: 'Ninguna con estos filtros. Cámbialos o quítalos para ver otras.', loadFailed: 'No se pudieron cargar las anomalías.', since: (d) => `desde hace ${d}`, lasted: (d) => `duró ${d}`,
   },
   anomaly: {
     open: 'Inusual', closed: 'Terminada', toList: 'A las anomalías', missing: 'No existe esa anomalía', missingHint: 'Las viejas se quitan después de un tiempo, o la dirección tiene un error.', loadFailed: 'No se pudo cargar la anomalía.',
@@ -41,7 +41,7 @@ export const anomalyTexts: Widen<typeof english> = {
   unusual: {
     title: 'Anomalías', usual: 'Nada inusual', learning: 'Aprendiendo qué es habitual', unknown: 'Todavía sin puntaje', unusual: 'Inusual',
     usualHint: (n) => `${n} sensores están como se espera.`, learningHint: 'Hacen falta unos días; hasta entonces solo se informa de lo evidente.', learningSince: (d) => `Se observa desde hace ${d}.`,
-    unknownHint: 'Ninguna lectura tuvo puntaje: no llegó ninguna, o los detectores están apagados.', score: 'Puntaje ahora', overTime: 'Puntaje en el tiempo', past: 'Anomalías de este quiosco',
+    unknownHint: 'Ninguna lectura tuvo puntaje: no llegó ninguna, o los detectores están apagados.', score: 'Puntaje ahora', scoreBefore: (d) => `Puntaje hace ${d}`, overTime: 'Puntaje en el tiempo', past: 'Anomalías de este quiosco',
   },
   models: {
     title: 'Modelos', intro: 'Lo habitual en la flota, aprendido de sus propias lecturas. Un modelo cuida a los quioscos nuevos desde la primera hora.', all: 'Todos los modelos', tuning: 'Qué hicieron las opiniones',
@@ -58,7 +58,7 @@ export const anomalyTexts: Widen<typeof english> = {
       spike: 'pico', level_shift: 'cambio de nivel', drift: 'deriva', stuck: 'inmóvil', dropout: 'caída', noise_burst: 'ráfaga de ruido', correlation_break: 'correlación rota', oscillation: 'oscilación',
     },
     checks: 'Controles', noChecks: 'No se controló nada.', passed: 'pasó', notPassed: 'no pasó',
-    train: 'Entrenar ahora', training: 'Entrenamiento', trainHint: 'Sigue en segundo plano y entra en uso solo si no es peor que el que está en uso.', trainFailed: 'No comenzó el entrenamiento.',
+    train: 'Entrenar ahora', training: 'Entrenamiento', trainHint: 'Sigue en segundo plano y entra en uso solo si no es peor que el que está en uso.', trainFailed: 'No comenzó el entrenamiento.', trainingUnknown: 'No se pudo cargar el estado del entrenamiento.',
     runs: (stage, percent) => `${stage} · ${percent}`, startedBy: (who) => `iniciado por ${who}`, schedule: 'el calendario', made: 'El último entrenamiento hizo', madeNone: 'El último entrenamiento no hizo ningún modelo', finished: (d) => `hace ${d}`,
     promote: 'Poner en uso…', promoteTitle: (version) => `¿Poner en uso ${version}?`, promoteDo: 'Poner en uso', promoteText: 'Reemplaza en segundos al modelo en uso. Lo que los quioscos aprendieron por sí mismos queda.',
     promoteFailed: 'El modelo no entró en uso.',

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"strings"
+	"sync"
+
+	"kioskfleet/internal/protocol"
+)
+
+// statuses are the retained statuses of kiosks, by topic: as many as are registered. Only integrators read them, and what
+// integrators read is sent by us. mochi keeps retained messages for subscribers of its own, of which there are none for
+// statuses: 800 bytes each beside the payload, and a copy of all of them each second to see whether one has expired.
+type statuses struct {
+	mu       sync.RWMutex // guards payloads
+	payloads map[string][]byte
+}
+
+// isStatus reports whether a topic is that of a kiosk's status.
+func isStatus(topic string) bool {
+	_, channel, ok := protocol.ParseTopic(topic)
+	return ok && channel == protocol.ChannelStatus
+}
+
+// keep keeps a status until the next one; an empty one only removes the last.
+func (s *statuses) keep(topic string, payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(payload) == 0 {
+		delete(s.payloads, topic)
+		return
+	}
+	s.payloads[topic] = payload
+}
+
+// matching returns the statuses of a filter, in any order.
+func (s *statuses) matching(filter string) []delivery {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !strings.ContainsAny(filter, "+#") {
+		if payload, ok := s.payloads[filter]; ok {
+			return []delivery{{topic: filter, payload: payload, retain: true}}
+		}
+		return nil
+	}
+	out := make([]delivery, 0, len(s.payloads)) // integrators have no wildcard but that for all kiosks
+	for topic, payload := range s.payloads {
+		if matches(filter, topic) {
+			out = append(out, delivery{topic: topic, payload: payload, retain: true})
+		}
+	}
+	return out
+}
