@@ -100,7 +100,7 @@ func (c *Config) drive(ctx context.Context, swarm func(context.Context) error, p
 			}
 		})
 	}
-	go gcpace.Run(beside)
+	go gcpace.Run(beside, 0)
 	log.Info("starting", starting...)
 	background.Go(func() { progress.Run(beside) })
 	err = swarm(ctx)

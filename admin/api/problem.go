@@ -82,7 +82,7 @@ func (s *Server) problemOf(err error) problem {
 	for _, m := range sentinels {
 		if errors.Is(err, m.err) {
 			detail := err.Error()
-			if m.err == fleet.ErrConflict && !strings.Contains(detail, m.err.Error()) {
+			if errors.Is(m.err, fleet.ErrConflict) && !strings.Contains(detail, m.err.Error()) {
 				return problem{Title: http.StatusText(m.status), Status: m.status, Detail: detail} // it says itself what is to be done
 			}
 			if a := advice[m.err]; a != "" {

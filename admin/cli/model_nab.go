@@ -122,8 +122,9 @@ func (f *nabFlags) apart() error {
 	if f.out == "" {
 		return nil
 	}
+	data := score.DataFolder(f.data)
 	for _, out := range []string{f.out, filepath.Join(f.out, f.detector)} {
-		if same(out, f.data) || same(out, filepath.Join(f.data, "data")) {
+		if same(out, data) {
 			return fmt.Errorf("--out: the results would be in %s, among the data: give another folder", out)
 		}
 	}

@@ -61,7 +61,7 @@ seconds; admin model list shows the model when it is made.`,
 				}
 				if ordered {
 					return t.print(cmd, trainedOut{Ordered: true}, func(w io.Writer) {
-						fmt.Fprintln(w, "the running server trains the model, beginning within seconds; see admin model list")
+						fmt.Fprintln(w, "the running server trains the model, beginning within seconds; admin model list shows it, and where it cannot, its log says why")
 					})
 				}
 				out := m.JSON()

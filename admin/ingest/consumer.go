@@ -35,7 +35,7 @@ type consumer struct {
 	// that the batch is to come again at the next start, and ends the consumer.
 	work func(ctx context.Context, batch []record) error
 	// checkpoint brings the effects of all work so far to disk; then the position moves on. It is asked
-	// for about every checkpointEvery while there was work, and once at the end.
+	// for about every checkpointEvery while there was work, less often if it takes long, and once at the end.
 	checkpoint      func(ctx context.Context) error
 	checkpointEvery time.Duration
 	// again says that work whose checkpoint failed is to be done again: nobody knows what became of it.
@@ -101,7 +101,7 @@ func (c *consumer) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishGrace, cancel) })
 	defer stop()
 
-	w := &workOff{consumer: c, lastCommit: time.Now()}
+	w := &workOff{consumer: c, lastCommit: time.Now(), spacing: c.checkpointEvery}
 	for work.Err() == nil {
 		if c.caughtUp != nil && c.reader.Ready() == 0 {
 			c.caughtUp(work)
@@ -146,7 +146,8 @@ type workOff struct {
 	*consumer
 	done, committed uint64 // numbers of records; 0: none in this run
 	lastCommit      time.Time
-	unkept          bool // a position was gone back to that is not on disk yet
+	spacing         time.Duration // from it to the next
+	unkept          bool          // a position was gone back to that is not on disk yet
 }
 
 // nextCommit is when a checkpoint is due; zero: there is nothing to be committed.
@@ -154,7 +155,19 @@ func (w *workOff) nextCommit() time.Time {
 	if w.done == w.committed {
 		return time.Time{}
 	}
-	return w.lastCommit.Add(w.checkpointEvery)
+	return w.lastCommit.Add(w.spacing)
+}
+
+// A checkpoint that writes down a large fleet takes a second of a processor and more. So it takes no more than a share of
+// 1/rare of the time, but what comes again after a crash stays within longest.
+const (
+	rare    = 30
+	longest = time.Minute
+)
+
+// spacingAfter returns how long to wait from a checkpoint that took so long to the next.
+func (c *consumer) spacingAfter(took time.Duration) time.Duration {
+	return max(c.checkpointEvery, min(rare*took, longest))
 }
 
 // do works on a batch.
@@ -191,7 +204,7 @@ func (w *workOff) goneBack(at time.Time) {
 }
 
 func (w *workOff) commitIfDue(ctx context.Context) {
-	if w.done == w.committed || time.Since(w.lastCommit) < w.checkpointEvery {
+	if w.done == w.committed || time.Since(w.lastCommit) < w.spacing {
 		return
 	}
 	err := w.commit(ctx)
@@ -215,7 +228,7 @@ func (w *workOff) commit(ctx context.Context) error {
 	if w.done == w.committed {
 		return nil
 	}
-	w.lastCommit = time.Now()
+	w.lastCommit, w.spacing = time.Now(), w.checkpointEvery
 	if w.unkept {
 		// Before anything is confirmed anew: a crash must find what was lost.
 		if err := w.reader.Keep(); err != nil {
@@ -226,6 +239,7 @@ func (w *workOff) commit(ctx context.Context) error {
 	if err := w.checkpoint(ctx); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
+	w.spacing = w.spacingAfter(time.Since(w.lastCommit))
 	if err := w.reader.Commit(w.done); err != nil {
 		return err
 	}

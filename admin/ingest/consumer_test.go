@@ -41,3 +41,20 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 		seen += len(batch)
 	}
 }
+func TestLongCheckpointsComeLessOften(t *testing.T) {
+	c := &consumer{checkpointEvery: 10 * time.Second}
+	for _, tt := range []struct {
+		name       string
+		took, want time.Duration
+	}{
+		{"of a few kiosks", 20 * time.Millisecond, 10 * time.Second},
+		{"of a large fleet", 1200 * time.Millisecond, 36 * time.Second},
+		{"on a disk that hangs", 20 * time.Second, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := c.spacingAfter(tt.took); got != tt.want {
+				t.Errorf("after %s the next comes in %s, want %s", tt.took, got, tt.want)
+			}
+		})
+	}
+}

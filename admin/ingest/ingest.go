@@ -79,7 +79,8 @@ type Config struct {
 	// Window is how old a reading may be; it is the store's out-of-order window.
 	Window time.Duration
 	// CheckpointEvery spaces the checkpoints of the live side, default 10 s: each writes the state of every
-	// kiosk that has sent something since the last one.
+	// kiosk that has sent something since the last one. Where that takes long they come less often, once a minute at
+	// least.
 	CheckpointEvery time.Duration
 	Log             *slog.Logger
 	Metrics         prometheus.Registerer // nil: not registered

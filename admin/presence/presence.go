@@ -133,10 +133,17 @@ func (t *Tracker) Get(serial string) *fleet.Live {
 }
 
 func unseen(serial string) *fleet.Live {
-	l := &fleet.Live{Serial: serial, Presence: fleet.PresenceNever, PresenceReason: fleet.ReasonNeverSeen, Status: fleet.StatusUnknown}
-	l.Verdict, l.Reasons = new(needs).judge(l, nil, time.Time{})
-	return l
+	l := never
+	l.Serial = serial
+	return &l
 }
+
+// never is the state of a kiosk that was never seen. All share its reasons.
+var never = func() fleet.Live {
+	l := fleet.Live{Presence: fleet.PresenceNever, PresenceReason: fleet.ReasonNeverSeen, Status: fleet.StatusUnknown}
+	l.Verdict, l.Reasons = new(needs).judge(&l, nil, time.Time{})
+	return l
+}()
 
 // All returns the live state of every kiosk that was ever seen.
 func (t *Tracker) All() []*fleet.Live {

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
+
+	"kioskfleet/internal/filelock"
 )
 
 const (
@@ -19,25 +20,21 @@ const (
 // migrates takes its lock again and again, those who wait ask for it less and less often, and on a busy machine
 // somebody is always too late; and the change to a write-ahead log is refused at once while others do the same.
 func lock(ctx context.Context, file string) (unlock func() error, err error) {
-	f, err := os.OpenFile(file+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
 	patience := time.NewTimer(lockPatience)
 	defer patience.Stop()
 	for {
-		taken, err := tryLock(f)
-		if taken {
+		f, err := filelock.Try(file + ".lock")
+		if err == nil {
 			return f.Close, nil
 		}
-		if err != nil {
-			return nil, errors.Join(&os.PathError{Op: "lock", Path: f.Name(), Err: err}, f.Close())
+		if !errors.Is(err, filelock.ErrHeld) {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), f.Close())
+			return nil, ctx.Err()
 		case <-patience.C:
-			return nil, errors.Join(fmt.Errorf("another process has been opening it for %v: wait for it, or end it", lockPatience), f.Close())
+			return nil, fmt.Errorf("another process has been opening it for %v: wait for it, or end it", lockPatience)
 		case <-time.After(lockEvery):
 		}
 	}

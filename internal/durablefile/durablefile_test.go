@@ -64,6 +64,9 @@ func TestWriteAllChangesNothingWhereOneFileCannotBeWritten(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "b.tmp")); err != nil {
 		t.Fatal(err)
 	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("the folder holds %v, %v", left, err)
+	}
 	for round, want := range []string{"old", "newer"} {
 		if round == 1 {
 			if err := WriteAll(dir, files(want)...); err != nil {

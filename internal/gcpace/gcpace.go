@@ -6,6 +6,7 @@ package gcpace
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -42,11 +43,21 @@ func (p policy) percent(scanned uint64) int {
 }
 
 // Run adjusts the collector until ctx ends: a heap of up to 128 MiB may double, a larger one grow by 128 MiB,
-// and by a quarter at least. It does nothing where the environment says how to collect, by GOGC or GOMEMLIMIT.
-func Run(ctx context.Context) { usual.run(ctx) }
+// and by a quarter at least. It leaves that alone where the environment says how to collect, by GOGC or GOMEMLIMIT.
+//
+// Ballast bytes count as in use but are never touched, and so take no memory: without them a small heap of much coming and
+// going would be collected many times a second. A heap that is much larger gets rid of them, since the quarter of them by
+// which it grows does take memory.
+func Run(ctx context.Context, ballast int) { usual.run(ctx, ballast) }
 
-func (p policy) run(ctx context.Context) {
+// outgrown is how many times the ballast must be in use until there is none any more.
+const outgrown = 8
+
+func (p policy) run(ctx context.Context, ballast int) {
+	held := make([]byte, ballast)
+	defer func() { runtime.KeepAlive(held) }()
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		<-ctx.Done()
 		return
 	}
 	before := debug.SetGCPercent(mostPercent)
@@ -59,6 +70,9 @@ func (p policy) run(ctx context.Context) {
 		var scanned uint64
 		for _, s := range samples {
 			scanned += s.Value.Uint64()
+		}
+		if scanned > outgrown*uint64(len(held)) {
+			held = nil
 		}
 		if want := p.percent(scanned); want != set { // each change stops the world for a moment
 			debug.SetGCPercent(want)

@@ -39,7 +39,7 @@ func TestRunFollowsTheHeapAndPutsBackWhatWas(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		policy{room: 1 << 20, least: 20}.run(ctx)
+		policy{room: 1 << 20, least: 20}.run(ctx, 0)
 	}()
 	for end := time.Now().Add(10 * time.Second); gcPercent() != 20; runtime.Gosched() {
 		if time.Now().After(end) {
@@ -54,7 +54,46 @@ func TestRunFollowsTheHeapAndPutsBackWhatWas(t *testing.T) {
 	runtime.KeepAlive(held)
 }
 
+func TestALargeHeapHasNoBallast(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "")
+	live := func() uint64 {
+		runtime.GC()
+		s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+		metrics.Read(s)
+		return s[0].Value.Uint64()
+	}
+	const ballast = 8 << 20
+	before := live()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		policy{room: 1 << 30, least: 25}.run(ctx, ballast)
+	}()
+	await := func(what string, ok func(live uint64) bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !ok(live()); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: %d bytes are in use, %d were", what, live(), before)
+			}
+		}
+	}
+	await("with ballast", func(live uint64) bool { return live >= before+ballast })
+	held := make([]byte, outgrown*ballast)
+	await("much larger", func(live uint64) bool { return live < before+outgrown*ballast+ballast/2 })
+	runtime.KeepAlive(held)
+	cancel()
+	<-done
+}
+
 func TestTheEnvironmentDecidesFirst(t *testing.T) {
 	t.Setenv("GOGC", "50")
-	Run(t.Context()) // returns at once
+	ctx, cancel := context.WithCancel(t.Context())
+	before := gcPercent()
+	cancel()
+	Run(ctx, 0)
+	if got := gcPercent(); got != before {
+		t.Errorf("the percentage is %d, it was %d", got, before)
+	}
 }

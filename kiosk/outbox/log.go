@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kioskfleet/internal/durablefile"
+	"kioskfleet/internal/filelock"
 )
 
 // Config describes a log. Dir is required.
@@ -107,7 +108,11 @@ func (l *Log) start() error {
 		return err
 	}
 	var err error
-	if l.lock, err = lockFile(filepath.Join(l.cfg.Dir, "lock")); err != nil {
+	l.lock, err = filelock.Try(filepath.Join(l.cfg.Dir, "lock"))
+	if errors.Is(err, filelock.ErrHeld) {
+		return ErrInUse
+	}
+	if err != nil {
 		return err
 	}
 	if err := l.recover(); err != nil {

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kioskfleet/admin/alert/rule"
@@ -13,8 +15,9 @@ var _ Rule = (*rule.Compiled)(nil)
 // Rules is a Set of compiled rules. A kiosk's rules are looked up once for as long as its registration stays the same:
 // with a thousand rules, trying each for every reading would cost more than all else.
 type Rules struct {
-	set   *rule.Set
-	found sync.Map // covering by serial; "" for the platform
+	set    *rule.Set
+	found  sync.Map // covering by serial; "" for the platform
+	latest atomic.Pointer[covering]
 }
 
 type covering struct {
@@ -35,9 +38,16 @@ func (r *Rules) For(k *fleet.Kiosk) []Rule {
 	if c, ok := r.found.Load(serial); ok && c.(*covering).updated.Equal(updated) {
 		return c.(*covering).rules
 	}
-	c := &covering{updated: updated}
-	for _, one := range r.set.Find(k) {
-		c.rules = append(c.rules, one)
+	found := r.set.Find(k)
+	c := &covering{updated: updated, rules: make([]Rule, len(found))}
+	for i, one := range found {
+		c.rules[i] = one
+	}
+	// Most kiosks have the rules of the one before: one list is enough for them.
+	if latest := r.latest.Load(); latest != nil && slices.Equal(latest.rules, c.rules) {
+		c.rules = latest.rules
+	} else {
+		r.latest.Store(c)
 	}
 	r.found.Store(serial, c)
 	return c.rules

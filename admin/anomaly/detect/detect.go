@@ -94,8 +94,8 @@ const farthest = 1e18 // from the origin: squares of it still fit in 32 bits
 // Step scores x, then learns it. Values come in order of time; at is in the kiosk's zone, since days have hours there. A
 // time that is not after the one before is taken as the next all the same. x must be finite.
 func (m *Metric) Step(at time.Time, x float64) Evidence {
-	if m.n == 0 {
-		m.origin = x
+	if m.n == 0 || m.n == 1 && Stray(m.origin, x) {
+		m.origin, m.n = x, 0
 	}
 	now := at.UnixNano()
 	m.pace(now)
@@ -104,6 +104,12 @@ func (m *Metric) Step(at time.Time, x float64) Evidence {
 	m.last = now
 	return s.Evidence
 }
+
+// Stray reports whether a first value is so far from the next one that it must be a mistake of a sensor that wakes up:
+// values that are kept relative to it in 32 bits would lose their digits.
+func Stray(first, next float64) bool { return math.Abs(next-first) > stray*(math.Abs(next)+1) }
+
+const stray = 1e5
 
 // pace learns the time between values from the last one, which a gap changes little.
 func (m *Metric) pace(now int64) {

@@ -313,3 +313,23 @@ func TestLiveKiosksAreQuiet(t *testing.T) {
 		t.Errorf("%d points of three days are high", high)
 	}
 }
+
+func TestAStrayFirstValueDoesNotBlind(t *testing.T) {
+	for _, first := range []float64{math.MaxUint32, -1e300, math.MaxFloat64} {
+		cfg := detect.Default()
+		m, other := detect.New(&cfg, nil), detect.New(&cfg, nil)
+		at := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+		m.Step(at, first)
+		for i := range 2000 {
+			at = at.Add(5 * time.Minute)
+			x := 50 + 5*math.Sin(float64(i)/40) + math.Sin(float64(i*i%97))
+			if got, want := m.Step(at, x).Score, other.Step(at, x).Score; math.Abs(got-want) > 0.05 {
+				t.Fatalf("after %g, value %d scores %g, without it %g", first, i, got, want)
+			}
+		}
+		at = at.Add(5 * time.Minute)
+		if e := m.Step(at, 120); e.Score < 0.5 {
+			t.Errorf("after %g, a jump scores %g", first, e.Score)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"kioskfleet/admin/fleet"
 	"kioskfleet/internal/durablefile"
+	"kioskfleet/internal/filelock"
 )
 
 // conflict is a fleet.ErrConflict that says in its own words what stands in the way.
@@ -31,7 +32,7 @@ func (r *Registry) change(do func(x *index) error) error {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of models: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(r.dir, lockName))
+	lock, err := filelock.Take(filepath.Join(r.dir, lockName))
 	if err != nil {
 		return fmt.Errorf("lock the index of models: %w", err)
 	}

@@ -2,9 +2,7 @@ package score
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +18,7 @@ import (
 
 // ReadFolder reads every .csv file in dir and the folders below it, in order of their names, without labels. What
 // begins with a dot is passed over, and so is the folder besides, where results may lie that look like series; it may be
-// empty. Of a folder that holds the folders data and labels, as the benchmark has them, data is read.
+// empty. Of the benchmark's own folder, data is read; see DataFolder.
 //
 // A file has the columns timestamp and value; a first line that names them is optional, and more columns are
 // passed over. Times are "2006-01-02 15:04:05" in UTC or RFC 3339. Windows line ends, a byte order mark and
@@ -29,10 +27,7 @@ import (
 // Errors: of the file system; one that names file and line for a row that cannot be read; one if there is no
 // .csv file at all.
 func ReadFolder(dir, besides string) ([]Series, error) {
-	root := dir
-	if isFolder(filepath.Join(dir, "data")) && isFolder(filepath.Join(dir, "labels")) {
-		root = filepath.Join(dir, "data")
-	}
+	root := DataFolder(dir)
 	skip, _ := os.Stat(besides) // nothing to pass over if it is not there
 	var all []Series
 	err := walk(root, skip, func(path string) error {
@@ -83,6 +78,16 @@ func walk(dir string, besides fs.FileInfo, each func(path string) error) error {
 		}
 	}
 	return nil
+}
+
+// DataFolder returns the folder that ReadFolder reads: data in one that holds the folders data and labels, as the benchmark
+// has them, else dir itself.
+func DataFolder(dir string) string {
+	data := filepath.Join(dir, "data")
+	if isFolder(data) && isFolder(filepath.Join(dir, "labels")) {
+		return data
+	}
+	return dir
 }
 
 func isFolder(path string) bool {
@@ -218,90 +223,4 @@ func parseValue(text string) (float64, error) {
 		x = math.NaN()
 	}
 	return x, nil
-}
-
-// Labels are the windows of many series, by name.
-type Labels map[string][]Window
-
-// ReadLabels reads a file as the benchmark's combined_windows.json: for each series a list of pairs of times,
-// first and last of a window. Windows that overlap or touch are one.
-//
-// Errors: of the file system; one that names file and series for windows that cannot be read or end before
-// they begin.
-func ReadLabels(path string) (Labels, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read labels: %w", err)
-	}
-	var pairs map[string][][]string
-	if err := json.Unmarshal(bytes.TrimPrefix(content, []byte(byteOrderMark)), &pairs); err != nil {
-		return nil, fmt.Errorf("read labels: %s: %w; it has to be {\"<category>/<file>.csv\": [[\"<first time>\", \"<last time>\"], …], …}", path, err)
-	}
-	labels := make(Labels, len(pairs))
-	for name, list := range pairs {
-		windows, err := windowsOf(list)
-		if err != nil {
-			return nil, fmt.Errorf("read labels: %s: %s: %w", path, name, err)
-		}
-		labels[name] = windows
-	}
-	return labels, nil
-}
-
-func windowsOf(pairs [][]string) ([]Window, error) {
-	var windows []Window
-	for _, pair := range pairs {
-		if len(pair) != 2 {
-			return nil, fmt.Errorf("a window is a pair of times, not %d of them", len(pair))
-		}
-		from, err := parseTime(pair[0])
-		if err != nil {
-			return nil, err
-		}
-		to, err := parseTime(pair[1])
-		if err != nil {
-			return nil, err
-		}
-		if to.Before(from) {
-			return nil, fmt.Errorf("the window from %s ends before it begins", pair[0])
-		}
-		windows = append(windows, Window{From: from, To: to})
-	}
-	return joined(sorted(windows)), nil
-}
-
-// joined makes one window of those that overlap or touch, which are in order of their begin.
-func joined(windows []Window) []Window {
-	var out []Window
-	for _, w := range windows {
-		if n := len(out) - 1; n < 0 || w.From.After(out[n].To) {
-			out = append(out, w)
-		} else if w.To.After(out[n].To) {
-			out[n].To = w.To
-		}
-	}
-	return out
-}
-
-// Label gives each series its windows and returns the names of series that the labels do not know, and of
-// labels whose series are not there, both in order. A series without labels has no windows.
-func (l Labels) Label(series []Series) (unlabelled, missing []string) {
-	left := make(map[string]bool, len(l))
-	for name := range l {
-		left[name] = true
-	}
-	for i := range series {
-		windows, ok := l[series[i].Name]
-		if !ok {
-			unlabelled = append(unlabelled, series[i].Name)
-		}
-		delete(left, series[i].Name)
-		series[i].Windows = windows
-	}
-	for name := range left {
-		missing = append(missing, name)
-	}
-	slices.Sort(unlabelled)
-	slices.Sort(missing)
-	return unlabelled, missing
 }

@@ -184,6 +184,38 @@ func TestWindowsThatTouchAreOne(t *testing.T) {
 	}
 }
 
+func TestLabelsFindTheirSeries(t *testing.T) {
+	for _, tt := range []struct {
+		name, labels, series, missing, unlabelled string // names
+	}{
+		{"the same names", "a/x.csv b/x.csv", "a/x.csv b/x.csv", "", ""},
+		{"a single category", "a/x.csv b/y.csv", "x.csv", "b/y.csv", ""},
+		{"labels without folders", "x.csv", "a/x.csv", "", ""},
+		{"two of one name", "a/x.csv b/x.csv", "x.csv", "a/x.csv b/x.csv", "x.csv"},
+		{"two files of one name", "x.csv", "a/x.csv b/x.csv", "x.csv", "a/x.csv b/x.csv"},
+		{"another category", "a/x.csv", "b/x.csv", "a/x.csv", "b/x.csv"},
+		{"one that begins otherwise", "a/x.csv", "ax.csv", "a/x.csv", "ax.csv"},
+	} {
+		labels := Labels{}
+		for _, name := range strings.Fields(tt.labels) {
+			labels[name] = []Window{{Kind: name}}
+		}
+		var series []Series
+		for _, name := range strings.Fields(tt.series) {
+			series = append(series, Series{Name: name})
+		}
+		unlabelled, missing := labels.Label(series)
+		if strings.Join(unlabelled, " ") != tt.unlabelled || strings.Join(missing, " ") != tt.missing {
+			t.Errorf("%s: unlabelled %v, missing %v", tt.name, unlabelled, missing)
+		}
+		for _, s := range series {
+			if (len(s.Windows) == 0) != slices.Contains(unlabelled, s.Name) {
+				t.Errorf("%s: %s has windows %v", tt.name, s.Name, s.Windows)
+			}
+		}
+	}
+}
+
 func TestReadFolderSaysWhatIsWrong(t *testing.T) {
 	empty, bad := t.TempDir(), t.TempDir()
 	put(t, filepath.Join(bad, "c", "x.csv"), "timestamp,value\n2014-04-01 00:05:00,20\n2014-04-01 00:10:00,?\n")

@@ -87,16 +87,17 @@ func TestFeedbackMovesTheLimitOfOneMetric(t *testing.T) {
 	}{{"noise", 1.0 / 16, true}, {"useful", 4, false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := New(&cfg, nil)
-			k.sensors = []sensor{{name: "a.b", present: true, alone: part{evidence: 3}}}
+			k.sensors = []sensor{{name: "a.b", present: true}}
+			said := &verdicts{{alone: part{evidence: 3}}}
 			k.joint.insert(1, 1)
-			plain := k.judge(k.combine(nil)).Score
-			tuned := k.judge(k.combine(func(string) float64 { return tt.factor })).Score
+			plain := k.judge(k.combine(nil, said)).Score
+			tuned := k.judge(k.combine(func(string) float64 { return tt.factor }, said)).Score
 			other := k.judge(k.combine(func(metric string) float64 {
 				if metric == "a.b" {
 					return 1
 				}
 				return tt.factor
-			})).Score
+			}, said)).Score
 			if tuned < plain != tt.less || tuned == plain || other != plain {
 				t.Errorf("score %.3f, tuned %.3f, with another metric tuned %.3f", plain, tuned, other)
 			}

@@ -29,7 +29,7 @@ type episode struct {
 
 // combine returns the surprise in each channel: a norm of the evidence of the metrics that is little more than the
 // largest.
-func (k *Kiosk) combine(tuning Tuning) [channels]float64 {
+func (k *Kiosk) combine(tuning Tuning, said *verdicts) [channels]float64 {
 	var sums [channels]float64
 	var limits, factors [channels]float32
 	for c := range channels {
@@ -37,10 +37,7 @@ func (k *Kiosk) combine(tuning Tuning) [channels]float64 {
 	}
 	for i := range k.sensors {
 		s := &k.sensors[i]
-		var parts [channels]part
-		if s.present {
-			parts[alone], parts[compared] = s.alone, s.with
-		}
+		parts := said[i]
 		if p := s.peer.part(k.clock.last); p.evidence > parts[compared].evidence {
 			parts[compared] = p
 		}

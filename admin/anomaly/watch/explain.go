@@ -146,7 +146,11 @@ func text(a *fleet.AnomalySensor, among int) string {
 	case fleet.AnomalyRange:
 		return sentence(fmt.Sprintf("%s is %s, beyond everything seen before", name, value), band, "", "is usual at this hour")
 	case fleet.AnomalyChange:
-		return sentence(fmt.Sprintf("%s is %s and does not change as it usually does", name, value), band, "", "was expected")
+		is := fmt.Sprintf("%s is %s and does not change as it usually does", name, value)
+		if band != "" && a.Value >= a.Low && a.Value <= a.High {
+			return is + ", although " + band + " is usual at this hour"
+		}
+		return sentence(is, band, "", "was expected")
 	case fleet.AnomalyRelation:
 		return sentence(fmt.Sprintf("%s is %s", name, value), band, "with this "+partnersText(a.With)+" ", "is usual")
 	case fleet.AnomalyPeers:
@@ -221,8 +225,9 @@ func decimals(a *fleet.AnomalySensor) int {
 	case size >= 1:
 		digits = 2
 	}
-	// A value just beyond the band must not read like its end.
-	for width > 0 && digits < finest && (a.Value < a.Low && number(a.Value, digits) == number(a.Low, digits) || a.Value > a.High && number(a.Value, digits) == number(a.High, digits)) {
+	// A value beside an end of the band must not read like it.
+	like := func(end float64) bool { return a.Value != end && number(a.Value, digits) == number(end, digits) }
+	for width > 0 && digits < finest && (like(a.Low) || like(a.High)) {
 		digits++
 	}
 	return digits

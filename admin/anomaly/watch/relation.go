@@ -37,7 +37,7 @@ func (r *relation) shift(i int) {
 }
 
 // relate judges each metric by the others.
-func (k *Kiosk) relate() {
+func (k *Kiosk) relate(said *verdicts) {
 	k.settled = 0
 	for i := range k.sensors {
 		if s := &k.sensors[i]; s.present && k.clock.last >= s.ready {
@@ -47,15 +47,15 @@ func (k *Kiosk) relate() {
 	smooth := float32(share(k.clock.dt, max(lasting, 6*float64(k.clock.interval))))
 	for i := range k.sensors {
 		s := &k.sensors[i]
-		s.with = part{}
 		if !k.related(i) {
 			continue
 		}
 		expected := k.expected(&s.rel)
-		s.with = s.rel.judge(s.move[now], expected, s.grain, smooth)
-		if s.with.evidence > 0 {
+		with := &said[i][compared]
+		*with = s.rel.judge(s.move[now], expected, s.grain, smooth)
+		if with.evidence > 0 {
 			base, usual := s.origin+float64(s.mean)+float64(expected), band*float64(s.rel.size)
-			s.with.value, s.with.low, s.with.high = s.x, base-usual, base+usual
+			with.value, with.low, with.high = s.x, base-usual, base+usual
 		}
 	}
 }
@@ -141,7 +141,7 @@ func (r *relation) learn(movement, expected, grain float32) {
 func abs(x float32) float32 { return max(x, -x) }
 
 // learn learns how the metrics go together.
-func (k *Kiosk) learn() {
+func (k *Kiosk) learn(said *verdicts) {
 	j := &k.joint
 	if len(k.sensors) < 2 || float64(k.clock.last-j.last) < learnEvery*1000-1 && j.last != 0 {
 		return
@@ -156,7 +156,7 @@ func (k *Kiosk) learn() {
 	for i := range k.sensors {
 		s := &k.sensors[i]
 		if k.related(i) {
-			if s.rel.n > young && s.with.evidence > strange {
+			if s.rel.n > young && said[i][compared].evidence > strange {
 				if s.rel.allowance < 1 {
 					continue
 				}

@@ -41,7 +41,7 @@ type sensor struct {
 	name    string
 	metric  detect.Metric
 	x       float64        // its value
-	origin  float64        // the first value, from which those below are counted
+	origin  float64        // the first value that is none of a sensor that wakes up; those below are counted from it
 	last    int64          // when it was there, Unix milliseconds
 	since   int64          // when it came, or came back after a pause
 	ready   int64          // when it can be compared
@@ -58,10 +58,11 @@ type sensor struct {
 	rel     relation
 	habit   habit
 	peer    peer
-	alone   part // of detect
-	with    part // of relation
-	top     part // the larger of all
+	top     part // of the last reading, the largest of all channels
 }
+
+// verdicts are what is said of each sensor by one reading, in each channel.
+type verdicts [MaxMetrics][channels]part
 
 // A step of more than leaps times the largest of the last day, and levels times the usual size of a movement, is a new
 // begin for all, as when a tray is refilled or a machine restarts: what was before does not go together with what comes.
@@ -128,7 +129,8 @@ func (k *Kiosk) add(values []fleet.Value, n int) {
 			k.first(&all[len(all)-1], v)
 		}
 	}
-	k.sensors = append(all, known...)
+	all = append(all, known...)
+	k.sensors = all
 	k.joint.insert(fresh, len(k.sensors))
 	for i := range k.sensors {
 		if fresh&(1<<i) == 0 {
@@ -161,17 +163,23 @@ func (k *Kiosk) first(s *sensor, v fleet.Value) {
 	s.metric.Begin(&k.cfg.Detect, prior)
 }
 
-// step scores the value by itself and follows its movements. It reports whether the value leapt to another level.
-func (s *sensor) step(at time.Time, c *clock, variance float32, prior *Prior) (leapt bool) {
+// step scores the value by itself, which is said, and follows its movements. It reports whether the value leapt to another
+// level.
+func (s *sensor) step(at time.Time, c *clock, variance float32, prior *Prior, said *part) (leapt bool) {
 	e := s.metric.Step(at, s.x)
 	surprise := min(float32(e.Surprise), most)
-	s.alone = part{s.habit.judge(surprise), kindNumber(e.Kind), s.x, e.Low, e.High}
-	if s.alone.kind == changeKind && prior != nil && s.alone.evidence > 1 {
+	*said = part{s.habit.judge(surprise), kindNumber(e.Kind), s.x, e.Low, e.High}
+	if said.kind == changeKind && prior != nil && said.evidence > 1 {
 		// What comes to each kiosk once a week, as when its memory is freed, is nothing new when it comes to a new one. What
 		// creeps is another matter, however large it is.
 		if fleet := prior.Habits[s.name]; fleet != nil {
-			s.alone.evidence = min(s.alone.evidence, fleet.rarity(surprise))
+			said.evidence = min(said.evidence, fleet.rarity(surprise))
 		}
+	}
+	if s.awake < awakening && detect.Stray(s.origin, s.x) {
+		s.origin, s.v = s.x, 0
+		s.peer.sum, s.peer.count, s.peer.done = 0, 0, 0 // they are counted from it as well
+		s.begin(c)
 	}
 	v := float32(min(max(s.x-s.origin, -limit), limit))
 	step := abs(v - s.v)
@@ -202,8 +210,8 @@ func (s *sensor) step(at time.Time, c *clock, variance float32, prior *Prior) (l
 		s.leap -= s.leap * float32(min(dt/leapTime, 1))
 		s.leap = max(s.leap, min(step, leapGrowth*s.leap), min(step, 1e-3*abs(v)))
 	}
-	if s.awake++; s.awake < awakening && s.alone.kind == changeKind {
-		s.alone.evidence = 0
+	if s.awake++; s.awake < awakening && said.kind == changeKind {
+		said.evidence = 0
 	} else {
 		s.awake = min(s.awake, awakening)
 	}

@@ -76,10 +76,11 @@ func (k *Kiosk) Step(at time.Time, values []fleet.Value, tuning Tuning) Finding 
 	}
 	k.clock.tick(ms)
 	k.match(values)
+	var said verdicts
 	leapt := false
 	for i := range k.sensors {
 		if s := &k.sensors[i]; s.present {
-			leapt = s.step(at, &k.clock, k.joint.at(moves*i+now, moves*i+now), k.prior) || leapt
+			leapt = s.step(at, &k.clock, k.joint.at(moves*i+now, moves*i+now), k.prior, &said[i][alone]) || leapt
 		}
 	}
 	if leapt {
@@ -87,10 +88,10 @@ func (k *Kiosk) Step(at time.Time, values []fleet.Value, tuning Tuning) Finding 
 			k.sensors[i].begin(&k.clock)
 		}
 	}
-	k.relate()
-	surprise := k.combine(tuning)
+	k.relate(&said)
+	surprise := k.combine(tuning, &said)
 	found := k.judge(surprise)
-	k.learn()
+	k.learn(&said)
 	return found
 }
 

@@ -143,8 +143,8 @@ func TestTexts(t *testing.T) {
 			"Memory in use was 71 % in the last hour; 48 to 52 % is what 40 kiosks like it make likely"},
 		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 38.9, Low: 39.13, High: 70.67}, 0,
 			"Memory in use is 38.9 % and does not change as it usually does; 39.1 to 70.7 % was expected"},
-		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 70.8, Low: 39.13, High: 70.8}, 0,
-			"Memory in use is 71 % and does not change as it usually does; 39 to 71 % was expected"},
+		{fleet.AnomalySensor{Metric: "hardware.ram_usage", Kind: fleet.AnomalyChange, Value: 30.1, Low: 29.57, High: 56}, 0,
+			"Memory in use is 30.1 % and does not change as it usually does, although 29.6 to 56 % is usual at this hour"},
 	} {
 		if got := text(&tt.sensor, tt.among); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
@@ -174,5 +174,20 @@ func TestNobodyExpectsWhatCannotBe(t *testing.T) {
 	band := possibleBand("hardware.cpu_usage", []fleet.AnomalyBand{{Hour: 3, Low: -2, High: 101}})
 	if got := fmt.Sprint(band); got != "[{3 0 100}]" {
 		t.Errorf("the band is %s", got)
+	}
+}
+
+func TestAStrayFirstValueCostsNoDigits(t *testing.T) {
+	for name, first := range map[string]float64{"all bits set": math.MaxUint32, "garbage": -1e300} {
+		cfg := Default()
+		k := New(&cfg, nil)
+		k.Step(begin, []fleet.Value{{Metric: "a", Value: first}}, nil)
+		for i := range 100 {
+			x := 50 + math.Sin(float64(i))
+			k.Step(begin.Add(time.Duration(i+1)*time.Minute), []fleet.Value{{Metric: "a", Value: x}}, nil)
+			if s := &k.sensors[0]; math.Abs(s.origin+float64(s.v)-x) > 1e-3 || math.Abs(float64(s.move[now])) > 5 {
+				t.Fatalf("%s, reading %d: %g is kept as %g + %g, its movement as %g", name, i, x, s.origin, s.v, s.move[now])
+			}
+		}
 	}
 }

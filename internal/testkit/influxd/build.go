@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"kioskfleet/internal/filelock"
 )
 
 // source is the last release of InfluxDB that is plain Go from end to end.
@@ -60,11 +62,11 @@ func installed(ctx context.Context, bin string, install func(ctx context.Context
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return "", fmt.Errorf("install influxd: %w", err)
 	}
-	unlock, err := lock(filepath.Join(bin, "influxd.lock"))
+	lock, err := filelock.Take(filepath.Join(bin, "influxd.lock"))
 	if err != nil {
 		return "", fmt.Errorf("install influxd: %w", err)
 	}
-	defer unlock()
+	defer lock.Close()
 	if absent, err := missing(); err != nil || !absent {
 		return path, err // another process has built it while we waited
 	}

@@ -42,6 +42,8 @@ it('the one at work comes first, then the newest', () => {
 it('goes to work only what the server puts there', () => {
   const states = ['candidate', 'current', 'retired', 'refused', 'rolled_back'] as const;
   expect(states.filter((state) => promotable(model('m', state, 0)))).toEqual(['candidate', 'retired', 'rolled_back']);
+  const forced = { ...model('m', 'rolled_back', 0), checks: [{ name: 'stuck sensors', passed: false, text: '' }] };
+  expect(promotable(forced)).toBe(false);
 });
 
 it('goes back only where there is something to go back to', () => {

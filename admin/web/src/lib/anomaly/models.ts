@@ -40,7 +40,8 @@ export function modelOrder(a: Model, b: Model): number {
 }
 
 /** Whether the server puts a model to work: not the one that is, and none that a check refused. */
-export const promotable = (model: Model) => model.state !== 'current' && model.state !== 'refused';
+export const promotable = (model: Model) =>
+  model.state !== 'current' && model.state !== 'refused' && model.checks.every((check) => check.passed);
 
 /** Whether the server has a model to go back to: behind a trained one there is always the built-in one. */
 export const canRollBack = (models: Model[]) => models.some(({ state, origin }) => state === 'retired' || (state === 'current' && origin !== 'built_in'));

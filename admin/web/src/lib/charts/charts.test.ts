@@ -1,7 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  addLive, countGaps, dropBefore, fromRaw, fromWindows, gapOf, maxGap, nearest, neighbour, rowsOf, type Sample, stats, toColumns, valueRange,
-} from './series';
+import { addLive, byPeaks, countGaps, dropBefore, fromRaw, fromWindows, gapOf, maxGap, nearest, neighbour, rowsOf, stats, toColumns, valueRange, type Sample } from './series';
 
 const time = (s: number) => new Date(s * 1_000).toISOString();
 const sample = (s: number, mean: number, rest: Partial<Sample> = {}): Sample => ({
@@ -105,4 +103,8 @@ describe('valueRange', () => {
       expect(top).toBeGreaterThan(high);
     }
   });
+});
+
+it('what matters by its peaks is drawn by them, and keeps its least value', () => {
+  expect(byPeaks([{ time: 1, mean: 0.4, min: 0.1, max: 0.99, count: 5 }])).toEqual([{ time: 1, mean: 0.99, min: 0.1, max: 0.99, count: 5 }]);
 });

@@ -31,6 +31,9 @@ export function fromWindows(mean: Point[], min: Point[], max: Point[], count: Po
   }));
 }
 
+/** The same with the greatest value as the line: of a metric that matters by its peaks, a mean would hide them. */
+export const byPeaks = (samples: Sample[]): Sample[] => samples.map((sample) => ({ ...sample, mean: sample.max }));
+
 /**
  * Adds a live reading: at the end, or with a window's start into that window. Out of order or repeated
  * readings change nothing, the next load brings them.

@@ -14,7 +14,7 @@ export const anomalyTexts = {
     open: 'Unusual', closed: 'Over', toList: 'To the anomalies', missing: 'There is no such anomaly', missingHint: 'Old ones are removed after a while, or the address has a typing error.', loadFailed: 'The anomaly could not be loaded.',
     kiosk: 'Kiosk', site: 'Site', model: 'Model', opened: 'Began', peak: 'Strongest', ended: 'Ended', lasted: 'Lasted', score: 'Score', detector: 'Found by', builtIn: 'the built-in model',
     alert: 'Alert', noAlert: 'none', incident: 'Incident', partOf: 'Part of an incident', sensors: 'What stands out', charts: 'The day before, and since',
-    share: (percent: string) => `${percent} of the evidence`, scoreTitle: 'Score over time', scoreHelp: 'From 0, nothing unusual, to 1. Alerts begin at 0.99: as rarely as the budget of false alarms allows.',
+    share: (percent: string) => `${percent} of the evidence`, scoreTitle: 'Score over time', scoreHelp: 'From 0, nothing unusual, to 1. Alerts begin at 0.99: as rarely as the budget of false alarms allows.', scorePeaks: 'The line shows its peaks.',
     expected: (low: string, high: string) => `expected ${low} to ${high}`, legendExpected: 'expected at this hour', legendValue: 'measured', legendPeriod: 'while it was unusual', noBand: 'Too little is known to say what is expected.',
     kinds: {
       level: 'unusual for this hour', range: 'never seen before', change: 'another course', stuck: 'stuck', dropout: 'fell to nothing', relation: 'no longer goes along', peers: 'unlike its siblings',

@@ -17,7 +17,7 @@ export const anomalyTexts: Widen<typeof english> = {
     open: 'Inusual', closed: 'Terminada', toList: 'A las anomalías', missing: 'No existe esa anomalía', missingHint: 'Las viejas se quitan después de un tiempo, o la dirección tiene un error.', loadFailed: 'No se pudo cargar la anomalía.',
     kiosk: 'Quiosco', site: 'Sitio', model: 'Modelo', opened: 'Comienzo', peak: 'Máximo', ended: 'Fin', lasted: 'Duración', score: 'Puntaje', detector: 'La encontró', builtIn: 'el modelo incluido',
     alert: 'Alerta', noAlert: 'ninguna', incident: 'Incidente', partOf: 'Parte de un incidente', sensors: 'Qué llama la atención', charts: 'El día anterior, y desde entonces',
-    share: (percent) => `${percent} de la evidencia`, scoreTitle: 'Puntaje en el tiempo', scoreHelp: 'De 0, nada inusual, a 1. Las alertas empiezan en 0,99: tan raras como permite el presupuesto de falsas alarmas.',
+    share: (percent) => `${percent} de la evidencia`, scoreTitle: 'Puntaje en el tiempo', scoreHelp: 'De 0, nada inusual, a 1. Las alertas empiezan en 0,99: tan raras como permite el presupuesto de falsas alarmas.', scorePeaks: 'La línea muestra sus picos.',
     expected: (low, high) => `esperado: ${low} a ${high}`, legendExpected: 'esperado a esta hora', legendValue: 'medido', legendPeriod: 'mientras fue inusual', noBand: 'Se sabe muy poco para decir qué se espera.',
     kinds: {
       level: 'inusual a esta hora', range: 'nunca visto', change: 'otro curso', stuck: 'inmóvil', dropout: 'cayó a nada', relation: 'ya no acompaña', peers: 'distinto de sus pares',
