@@ -8,7 +8,7 @@ import (
 )
 
 // version of the binary form; another one is not read, since a state that fits only half is worse than a new one.
-const version = 1
+const version = 2
 
 // ErrState is returned for bytes that are not the state of a metric, or that of another version.
 var ErrState = errors.New("not a detector state of this version")
@@ -181,6 +181,10 @@ func (m *Metric) state(w *wire) {
 		t.state(w)
 	}
 	w.f32s(m.held[:])
+	rare := uint32(m.rare)
+	w.u32(&rare)
+	m.rare = uint8(rare)
+	w.bad = w.bad || rare >= rareEach
 	w.bad = w.bad || m.bounds.rate <= 0 || m.bounds.size <= 0 || m.season.all < 0
 }
 

@@ -23,6 +23,7 @@ type Config struct {
 	quickPoints float64
 	tailDays    float64 // memory of the calibration
 	tailPoints  float64
+	rare        float64 // evidence above which few values are learnt
 
 	// Holt-Winters.
 	alpha       float64 // of the level, for each point
@@ -48,7 +49,7 @@ type Config struct {
 	youngPoints float64 // points after which no more is asked
 
 	// Hold-off.
-	escalate   float64 // times what is held that evidence has to be to count in full
+	escalate   float64 // times what is held that evidence has to be to count in full, of all or of the detector that leads
 	held       float64 // share of it that counts otherwise
 	holdHours  float64 // time after which what is held is 1/e
 	holdPoints float64
@@ -74,12 +75,12 @@ func Default() Config {
 	return Config{
 		warm: 250, learnFrom: 20,
 		hourDays: 3.25, allDays: 12, shrink: 2.25, weekend: 2, clip: 6,
-		slowHours: 2.9, slowPoints: 6, quickHours: 1. / 6, quickPoints: 2, tailDays: 12, tailPoints: 2000,
-		alpha: 0.45, gamma: 0.3, gammaPoints: 6,
+		slowHours: 2.9, slowPoints: 6, quickHours: 1. / 6, quickPoints: 2, tailDays: 12, tailPoints: 2000, rare: 3,
+		alpha: 0.45, gamma: 0.2, gammaPoints: 6,
 		rangePoints: 6800, rangeSize: 0.02, rangeShape: 4.7,
 		stillTimes: 1.5, stillShare: 0.002, stillGrow: 3,
 		weights: [detectors]float64{
-			byLevel: 0.72, bySlow: 0.75, byQuick: 0.55, byCourse: 1, byRange: 1.2, byStill: 0.8, byGone: 1, byTrees: 0.2,
+			byLevel: 0.5, bySlow: 0.75, byQuick: 0.55, byCourse: 1, byRange: 1.2, byStill: 0.8, byGone: 1, byTrees: 0.2,
 		},
 		sum: 0.4, perDay: 0.12, young: 1, youngPoints: 2000,
 		escalate: 1.2, held: 0.04, holdHours: 4.5, holdPoints: 60, holdShare: 0.14,

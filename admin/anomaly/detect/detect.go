@@ -37,14 +37,15 @@ type Metric struct {
 	quick, change Sides
 
 	held  [holds]float32
+	rare  uint8  // rare values since one was learnt
 	trees *trees // nil without Config.Trees
 }
 
-// What is held off apart, so that a value that is stuck is news although it was far off an hour ago.
+// What each detector said is held by its number, and what all said together behind that: a value that is unusual in
+// another way is news although it was far off an hour ago.
 const (
-	holdAll = iota
-	holdStill
-	holds
+	holdAll = detectors
+	holds   = detectors + 1
 )
 
 // Evidence is what one value says.
@@ -154,6 +155,7 @@ type sample struct {
 	innovation innovation
 	place      place
 	held       [holds]float32
+	rare       uint8 // detectors to which the value is rare, a bit each
 }
 
 // Peek scores x as the value at that time without learning it.
@@ -224,35 +226,49 @@ var kinds = [detectors]fleet.AnomalyKind{
 
 const stillMost = 8 // evidence of a value that does not move
 
-// combine adds up the evidence of all detectors, between the largest and the sum, since they are not independent; and
-// holds it against what was said lately.
+// combine adds up the evidence of all detectors, between the largest and the sum, since they are not independent.
 func (m *Metric) combine(s *sample) {
 	c := m.cfg
 	p := &s.parts
-	most, sum := 0.0, 0.0
+	most, sum, leads := 0.0, 0.0, byLevel
 	for i := range p {
+		if p[i] > c.rare {
+			s.rare |= 1 << i
+		}
 		p[i] *= c.weights[i]
 		if i == byStill {
 			p[i] = min(p[i], stillMost)
 		}
 		sum += p[i]
 		if p[i] > most {
-			most, s.Kind = p[i], kinds[i]
+			most, leads = p[i], i
+			s.Kind = kinds[i]
 		}
 	}
 	warm := min(1, s.moment.n/c.warm)
 	s.Surprise = max((1-c.sum)*most+c.sum*sum-c.perDay*log10(s.moment.perHour/12)-c.young*max(0, 1-s.moment.n/c.youngPoints), 0) * warm
+	m.hold(s, leads, warm)
+}
 
-	fade := 1 - 1/max(c.holdHours*s.moment.perHour, c.holdPoints, c.holdShare*s.moment.n)
-	s.held = [holds]float32{m.held[holdAll] * float32(fade), m.held[holdStill] * float32(fade)}
+// hold makes the score: evidence counts in full if it is stronger than what was said lately, or if the detector that
+// leads is surer than it was lately. A value that is stuck is surer with every one that follows, so that what is held of
+// that only rises when it counts.
+func (m *Metric) hold(s *sample, leads int, warm float64) {
+	c := m.cfg
+	fade := float32(1 - 1/max(c.holdHours*s.moment.perHour, c.holdPoints, c.holdShare*s.moment.n))
+	surer := func(by int, e float64) bool { return e > float64(m.held[by])*c.escalate }
 	out := s.Surprise
-	if held := float64(m.held[holdAll]); out < held*c.escalate {
+	if !surer(holdAll, out) && !surer(leads, s.parts[leads]*warm) {
 		out *= c.held
 	}
-	s.held[holdAll] = max(s.held[holdAll], float32(s.Surprise))
-	if e := p[byStill] * warm; e > float64(m.held[holdStill])*c.escalate {
-		s.held[holdStill] = float32(e)
+	for i, p := range s.parts {
+		s.held[i] = max(m.held[i]*fade, float32(p*warm))
+	}
+	s.held[holdAll] = max(m.held[holdAll]*fade, float32(s.Surprise))
+	if e := s.parts[byStill] * warm; surer(byStill, e) {
 		out = max(out, e)
+	} else {
+		s.held[byStill] = m.held[byStill] * fade
 	}
 	s.Score = out / (out + 4)
 }
@@ -267,10 +283,16 @@ func (m *Metric) learn(s *sample) {
 	if n > c.learnFrom {
 		limit := uint32(clamp(c.tailDays*24*s.moment.perHour, tailMost))
 		limit = max(limit, uint32(c.tailPoints))
-		m.level.Learn(math.Abs(s.deviation.z), limit)
-		m.slow.Learn(math.Abs(s.deviation.slow)*slowUnit, limit)
-		m.quick.Learn(s.deviation.quick*quickUnit, limit)
-		if !s.jump {
+		if m.teaches(s, byLevel) {
+			m.level.Learn(math.Abs(s.deviation.z), limit)
+		}
+		if m.teaches(s, bySlow) {
+			m.slow.Learn(math.Abs(s.deviation.slow)*slowUnit, limit)
+		}
+		if m.teaches(s, byQuick) {
+			m.quick.Learn(s.deviation.quick*quickUnit, limit)
+		}
+		if !s.jump && m.teaches(s, byCourse) {
 			m.change.Learn(s.innovation.z, limit)
 		}
 		if m.trees != nil {
@@ -289,3 +311,15 @@ func (m *Metric) learn(s *sample) {
 	m.held = s.held
 	m.n = min(m.n+1, math.MaxUint32-1)
 }
+
+// teaches reports whether a detector's calibration learns the value. Of values that are rare to it one in rareEach is, so
+// that a fault of hours does not make the next one usual, and what goes on is learnt in the end.
+func (m *Metric) teaches(s *sample, by int) bool {
+	if s.rare>>by&1 == 0 {
+		return true
+	}
+	m.rare = (m.rare + 1) % rareEach
+	return m.rare == 0
+}
+
+const rareEach = 4

@@ -89,6 +89,51 @@ func TestFaultsAreFoundAndNamed(t *testing.T) {
 	}
 }
 
+// TestAnotherWayToBeUnusualIsNews lets another fault follow some hours after a value far off.
+func TestAnotherWayToBeUnusualIsNews(t *testing.T) {
+	const first, second = 10 * 288, 10*288 + 60
+	for name, c := range map[string]struct {
+		size   float64
+		points int
+		news   bool
+	}{"as far off again": {25, 1, false}, "another level": {5, 100, true}} {
+		t.Run(name, func(t *testing.T) {
+			xs := days(12, 7)
+			xs[first] += 30
+			for i := second; i < second+c.points; i++ {
+				xs[i] += c.size
+			}
+			all := run(fresh(t, false), xs)
+			most := 0.0
+			for _, e := range all[second : second+c.points] {
+				most = max(most, e.Score)
+			}
+			if all[first].Score < 0.6 || most > 0.4 != c.news {
+				t.Errorf("the value far off scores %.2f, what follows %.2f", all[first].Score, most)
+			}
+		})
+	}
+}
+
+// TestAFaultTeachesLittle has a loose contact for two hours, and again some days later.
+func TestAFaultTeachesLittle(t *testing.T) {
+	const first, second = 9 * 288, 13 * 288
+	before, again := 0.0, 0.0
+	for seed := range uint64(10) {
+		xs := days(14, seed)
+		for i := 0; i < 24; i += 4 {
+			xs[first+i] += 15
+			xs[second+i] += 15
+		}
+		all := run(fresh(t, false), xs)
+		before += all[first].Surprise
+		again += all[second].Surprise
+	}
+	if before < 10*alarm || again < 0.6*before {
+		t.Errorf("surprise is %.1f at first and %.1f when it comes again", before/10, again/10)
+	}
+}
+
 func TestWhatIsUsualIsQuiet(t *testing.T) {
 	for name, value := range map[string]func(i int, r *rand.Rand) float64{
 		"always the same":         func(int, *rand.Rand) float64 { return 71 },
