@@ -23,7 +23,7 @@ type policy struct {
 
 // usual trades CPU for memory. With 15,000 kiosks it takes about 20 KB of a kiosk in the spawner and 30 KB in
 // admin less than Go's default, and some tenths of a core more in each; see docs/benchmarks.md.
-var usual = policy{room: 128 << 20, least: 25}
+var usual = policy{room: 128 << 20, least: 15}
 
 const (
 	// interval is short enough for a fleet that connects: it adds some 50 MB a second.
@@ -43,11 +43,11 @@ func (p policy) percent(scanned uint64) int {
 }
 
 // Run adjusts the collector until ctx ends: a heap of up to 128 MiB may double, a larger one grow by 128 MiB,
-// and by a quarter at least. It leaves that alone where the environment says how to collect, by GOGC or GOMEMLIMIT.
+// and by 15% at least. It leaves that alone where the environment says how to collect, by GOGC or GOMEMLIMIT.
 //
 // Ballast bytes count as in use but are never touched, and so take no memory: without them a small heap of much coming and
-// going would be collected many times a second. A heap that is much larger gets rid of them, since the quarter of them by
-// which it grows does take memory.
+// going would be collected many times a second. A heap that is much larger gets rid of them, since the share of
+// them by which it grows does take memory.
 func Run(ctx context.Context, ballast int) { usual.run(ctx, ballast) }
 
 // outgrown is how many times the ballast must be in use until there is none any more.

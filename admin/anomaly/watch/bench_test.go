@@ -7,18 +7,23 @@ import (
 	"kioskfleet/admin/fleet"
 )
 
+// twelve adds three values to the nine of a simulated kiosk; they follow others, and so cost as much as any.
+func twelve(v []fleet.Value) []fleet.Value {
+	return append([]fleet.Value{{Metric: "custom.a", Value: 2 * v[0].Value}, {Metric: "custom.b", Value: 2 * v[3].Value}, {Metric: "custom.c", Value: 2 * v[4].Value}}, v...)
+}
+
 // grown returns a kiosk that has lived for days, and readings of the day that follows.
 func grown(tb testing.TB, cfg *Config, days int, step time.Duration) (*Kiosk, []time.Time, [][]fleet.Value) {
 	tb.Helper()
 	k := New(cfg, nil)
 	d := simulated(1, 1)
 	end := begin.AddDate(0, 0, days)
-	run(d, begin, end, step, func(at time.Time, v []fleet.Value) { k.Step(at, v, nil) })
+	run(d, begin, end, step, func(at time.Time, v []fleet.Value) { k.Step(at, twelve(v), nil) })
 	var times []time.Time
 	var readings [][]fleet.Value
 	run(d, end, end.AddDate(0, 0, 1), step, func(at time.Time, v []fleet.Value) {
 		times = append(times, at)
-		readings = append(readings, append([]fleet.Value(nil), v...))
+		readings = append(readings, twelve(v))
 	})
 	return k, times, readings
 }
