@@ -4,7 +4,7 @@
 //
 // A Kiosk does no I/O and reads no clock: it is a function of the readings that it was given, so that a backtest and
 // the live fleet see the same. It keeps no readings; what it keeps is of fixed size for its number of metrics: of twelve,
-// 31 KB in memory and 24 KB as written. docs/anomaly-kiosk.md has the mathematics.
+// 30 KB in memory and 24 KB as written. docs/anomaly-kiosk.md has the mathematics.
 package watch
 
 import (
