@@ -35,9 +35,11 @@ type consumer struct {
 	// that the batch is to come again at the next start, and ends the consumer.
 	work func(ctx context.Context, batch []record) error
 	// checkpoint brings the effects of all work so far to disk; then the position moves on. It is asked
-	// for about every checkpointEvery while there was work, less often if it takes long, and once at the end.
-	checkpoint      func(ctx context.Context) error
-	checkpointEvery time.Duration
+	// for about every checkpointEvery while there was work, less often but at least every checkpointLongest if it takes
+	// long, and once at the end.
+	checkpoint        func(ctx context.Context) error
+	checkpointEvery   time.Duration
+	checkpointLongest time.Duration // no more than checkpointEvery: always that
 	// again says that work whose checkpoint failed is to be done again: nobody knows what became of it.
 	again bool
 	// caughtUp runs before each wait for a record, if it is set.
@@ -158,16 +160,13 @@ func (w *workOff) nextCommit() time.Time {
 	return w.lastCommit.Add(w.spacing)
 }
 
-// A checkpoint that writes down a large fleet takes a second of a processor and more. So it takes no more than a share of
-// 1/rare of the time, but what comes again after a crash stays within longest.
-const (
-	rare    = 30
-	longest = time.Minute
-)
+// rare is how many times as long as a checkpoint took it is until the next: one that writes down a large fleet takes a second
+// of a processor and more.
+const rare = 30
 
 // spacingAfter returns how long to wait from a checkpoint that took so long to the next.
 func (c *consumer) spacingAfter(took time.Duration) time.Duration {
-	return max(c.checkpointEvery, min(rare*took, longest))
+	return max(c.checkpointEvery, min(rare*took, c.checkpointLongest))
 }
 
 // do works on a batch.

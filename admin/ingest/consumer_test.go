@@ -42,7 +42,10 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 	}
 }
 func TestLongCheckpointsComeLessOften(t *testing.T) {
-	c := &consumer{checkpointEvery: 10 * time.Second}
+	c := &consumer{checkpointEvery: 10 * time.Second, checkpointLongest: time.Minute}
+	if always := (&consumer{checkpointEvery: time.Second}).spacingAfter(20 * time.Second); always != time.Second {
+		t.Errorf("where nothing else is said the next comes in %s", always)
+	}
 	for _, tt := range []struct {
 		name       string
 		took, want time.Duration

@@ -92,8 +92,12 @@ const (
 	consumerSeries = "timeseries"
 )
 
-// defaultCheckpoint is the CheckpointEvery of a Config that names none.
-const defaultCheckpoint = 10 * time.Second
+const (
+	// defaultCheckpoint is the CheckpointEvery of a Config that names none.
+	defaultCheckpoint = 10 * time.Second
+	// longestCheckpoint bounds what is told again after a crash of a fleet whose checkpoints take long.
+	longestCheckpoint = time.Minute
+)
 
 // finishGrace is how long the consumers may work off what is in the journal at a clean end. What is
 // left stays there and is worked off at the next start.
@@ -128,7 +132,7 @@ func Open(cfg Config) (*Ingest, error) {
 	in.metrics = newMetrics(in, cfg.Metrics)
 	live := newLiveSide(in, cfg.Journal.Stats().Next)
 	in.live.work, in.live.caughtUp = live.work, live.start
-	in.live.checkpoint, in.live.checkpointEvery = live.checkpoint, cfg.CheckpointEvery
+	in.live.checkpoint, in.live.checkpointEvery, in.live.checkpointLongest = live.checkpoint, cfg.CheckpointEvery, longestCheckpoint
 	series := newSeriesSide(in)
 	in.series.work, in.series.company = series.work, seriesCompany
 	in.series.checkpoint, in.series.checkpointEvery, in.series.again = series.checkpoint, seriesCheckpoint, true

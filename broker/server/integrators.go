@@ -254,13 +254,13 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 }
 
 func (h *hook) forwardRetained(r *reader, sub packets.Subscription) {
-	all := h.statuses.matching(sub.Filter)
+	var identifiers []int
 	if sub.Identifier > 0 {
-		for i := range all {
-			all[i].identifiers = []int{sub.Identifier}
-		}
+		identifiers = []int{sub.Identifier}
 	}
-	h.server.metrics.unforwarded.Add(float64(r.feed.offerRetained(all)))
+	h.statuses.matching(sub.Filter, identifiers, func(all []delivery) {
+		h.server.metrics.unforwarded.Add(float64(r.feed.offerRetained(all)))
+	})
 }
 
 // OnUnsubscribe implements mqtt.Hook.

@@ -32,21 +32,31 @@ func (s *statuses) keep(topic string, payload []byte) {
 	s.payloads[topic] = payload
 }
 
-// matching returns the statuses of a filter, in any order.
-func (s *statuses) matching(filter string) []delivery {
+// matching gives the statuses of a filter to offer, in any order. No status is kept meanwhile, so that what is offered is
+// never older than one that was forwarded before.
+func (s *statuses) matching(filter string, identifiers []int, offer func([]delivery)) {
+	if last := filter[strings.LastIndexByte(filter, '/')+1:]; last != string(protocol.ChannelStatus) && last != "#" && last != "+" {
+		return
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if !strings.ContainsAny(filter, "+#") {
 		if payload, ok := s.payloads[filter]; ok {
-			return []delivery{{topic: filter, payload: payload, retain: true}}
+			offer([]delivery{{topic: filter, payload: payload, retain: true, identifiers: identifiers}})
 		}
-		return nil
+		return
 	}
-	out := make([]delivery, 0, len(s.payloads)) // integrators have no wildcard but that for all kiosks
+	var out []delivery
 	for topic, payload := range s.payloads {
-		if matches(filter, topic) {
-			out = append(out, delivery{topic: topic, payload: payload, retain: true})
+		if !matches(filter, topic) {
+			continue
 		}
+		if out == nil {
+			out = make([]delivery, 0, len(s.payloads)) // it is likely that for all kiosks
+		}
+		out = append(out, delivery{topic: topic, payload: payload, retain: true, identifiers: identifiers})
 	}
-	return out
+	if out != nil {
+		offer(out)
+	}
 }

@@ -69,7 +69,7 @@ func BenchmarkStatuses(b *testing.B) {
 		b.Run(filter, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				s.matching(filter)
+				s.matching(filter, nil, func([]delivery) {})
 			}
 		})
 	}

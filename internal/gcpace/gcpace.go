@@ -21,8 +21,7 @@ type policy struct {
 	least int
 }
 
-// usual trades CPU for memory. With 15,000 kiosks it takes about 20 KB of a kiosk in the spawner and 30 KB in
-// admin less than Go's default, and some tenths of a core more in each; see docs/benchmarks.md.
+// usual trades CPU for memory; docs/benchmarks.md has what it takes and gives with 15,000 kiosks.
 var usual = policy{room: 128 << 20, least: 15}
 
 const (

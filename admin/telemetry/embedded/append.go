@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
@@ -34,7 +35,7 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error
 
 	var rejected []telemetry.Rejection
 	var list []*cachedSeries
-	late := 0
+	late, from := 0, s.lateness()
 	appender := s.db.Appender(ctx)
 	for i := range readings {
 		if i%checkEvery == 0 && ctx.Err() != nil {
@@ -43,11 +44,11 @@ func (s *Store) Append(ctx context.Context, readings []fleet.Reading) (err error
 		reason := telemetry.RefusalOf(&readings[i])
 		if reason == "" {
 			list = s.cache.lookup(&readings[i], list[:0])
-			if late += lateOf(&readings[i], list); late > mostLate {
+			if late += from.of(&readings[i], list); late > mostLate {
 				if err := commit(ctx, appender, len(readings)); err != nil {
 					return err
 				}
-				appender, late = s.db.Appender(ctx), 0
+				appender, late, from = s.db.Appender(ctx), 0, s.lateness()
 			}
 			if reason, err = appendReading(appender, &readings[i], list); err != nil {
 				return s.abandon(appender, len(readings), err)
@@ -78,13 +79,30 @@ func commit(ctx context.Context, appender storage.Appender, n int) error {
 	return &telemetry.BrokenError{Err: fmt.Errorf("append %d readings: %w", n, err)}
 }
 
-// lateOf returns how many points of a reading come after a newer one of their series.
-func lateOf(r *fleet.Reading, list []*cachedSeries) (late int) {
+// lateness says which points the TSDB takes as late, at the begin of a transaction.
+type lateness struct {
+	oldest int64 // whatever is older is late, even if it is the newest of its series; Unix milliseconds
+	head   int64 // the newest point of all
+}
+
+func (s *Store) lateness() lateness {
+	oldest, ok := s.db.Head().AppendableMinValidTime()
+	if !ok { // the head is empty
+		oldest = math.MinInt64
+	}
+	return lateness{oldest, s.db.Head().MaxTime()}
+}
+
+// of returns how many points of a reading are late. Of a series that has got no point since the start nobody knows what is
+// its newest: it counts as late if it is not the newest of all.
+func (l lateness) of(r *fleet.Reading, list []*cachedSeries) (late int) {
 	ms := r.Time.UnixMilli()
 	for _, series := range list {
-		if newest := series.newest.Load(); ms < newest {
+		newest := series.newest.Load()
+		if ms < newest || ms < l.oldest || newest == 0 && ms < l.head {
 			late++
-		} else if ms > newest {
+		}
+		if ms > newest {
 			series.newest.Store(ms)
 		}
 	}

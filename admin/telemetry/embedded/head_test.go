@@ -186,8 +186,8 @@ func TestARangeEndsInTheMiddleWhenItsContextDoes(t *testing.T) {
 		}
 	}
 	ctx := &cancelsItself{Context: t.Context(), n: 3}
-	for i := range batch {
-		batch[i].Serial = "K-2"
+	for i := range batch { // none of which is late: it is one transaction
+		batch[i].Serial, batch[i].Time = "K-2", batch[i].Time.Add(10*checkEvery*time.Second)
 	}
 	if err := s.Append(ctx, batch); !errors.Is(err, context.Canceled) {
 		t.Errorf("Append: %v, want context.Canceled", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +206,47 @@ func TestManyLateReadingsAtOnceAreKept(t *testing.T) {
 	for k := range kiosks {
 		serial := fmt.Sprintf("K-%d", k)
 		equal(t, serial, values(t, s, query(-time.Hour, time.Hour, serial)), 2, 3, 1)
+	}
+}
+
+// What the TSDB takes as late is committed in portions: in one piece it would allocate hundreds of megabytes.
+func TestLateReadingsTakeLittleMemory(t *testing.T) {
+	const kiosks, most = 600, 100 << 20
+	for _, tt := range []struct {
+		name string
+		late func(t *testing.T) (*opened, []fleet.Reading)
+	}{
+		{"what was kept while others were told", func(t *testing.T) (*opened, []fleet.Reading) {
+			s := open(t, Config{Dir: t.TempDir()})
+			mustAppend(t, s, round(kiosks, 0)...)
+			return s, round(kiosks, -10*time.Second)
+		}},
+		{"after a start", func(t *testing.T) (*opened, []fleet.Reading) {
+			dir := t.TempDir()
+			s := open(t, Config{Dir: dir})
+			mustAppend(t, s, round(kiosks, 0)...)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return open(t, Config{Dir: dir}), round(kiosks, -10*time.Second)
+		}},
+		{"of a site that comes back after hours", func(t *testing.T) (*opened, []fleet.Reading) {
+			s := open(t, Config{Dir: t.TempDir()})
+			mustAppend(t, s, round(kiosks, -3*time.Hour-time.Minute)...)
+			mustAppend(t, s, reading("LIVE", 0, 1))
+			return s, round(kiosks, -3*time.Hour)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, late := tt.late(t)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			mustAppend(t, s, late...)
+			runtime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > most {
+				t.Errorf("%d MB", took>>20)
+			}
+		})
 	}
 }
 
