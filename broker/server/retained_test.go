@@ -59,6 +59,25 @@ func TestStatusesAreKeptForIntegrators(t *testing.T) {
 	}
 }
 
+// Otherwise the new one could be forwarded first, and the old one stay.
+func TestAStatusIsNotReplacedWhileItIsOffered(t *testing.T) {
+	s := statuses{payloads: map[string][]byte{}}
+	s.keep("kiosks/K-1/status", []byte("old"))
+	for _, filter := range []string{"kiosks/K-1/status", "kiosks/+/status", "#"} {
+		offered := false
+		s.matching(filter, []int{7}, func(all []delivery) {
+			offered = len(all) == 1 && all[0].retain && string(all[0].payload) == "old" && all[0].identifiers[0] == 7
+			if s.mu.TryLock() {
+				t.Errorf("%s: a new status could be kept meanwhile", filter)
+			}
+		})
+		if !offered {
+			t.Errorf("%s: it is not offered", filter)
+		}
+	}
+	s.matching("kiosks/+/telemetry", nil, func(all []delivery) { t.Errorf("readings: offered %d statuses", len(all)) })
+}
+
 // BenchmarkStatuses finds those of one kiosk, and of all of 15,000.
 func BenchmarkStatuses(b *testing.B) {
 	s := statuses{payloads: map[string][]byte{}}
