@@ -16,7 +16,7 @@ phases:
   - name: somebody takes a kiosk away
     for: 10m
     faults:
-      - {fault: relocation, of: {count: 1, draw: taken}}
+      - {fault: relocation, of: {count: 1, draw: taken}, with: {metres: 600}}
 `
 
 // TestAKioskThatIsTakenAwayLeftItsLocation: a kiosk that is driven away has left its place, and nobody doubts that.
