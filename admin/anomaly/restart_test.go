@@ -160,7 +160,6 @@ func TestAnAnomalyOfAKioskThatWentMeanwhileEnds(t *testing.T) {
 	}
 }
 
-// A state that knows of an anomaly must not be on disk before the anomaly is.
 func TestAKioskHasOneOpenAnomaly(t *testing.T) {
 	s := newStage(t, "K-1")
 	var both []fleet.Anomaly
@@ -176,6 +175,7 @@ func TestAKioskHasOneOpenAnomaly(t *testing.T) {
 	}
 }
 
+// A state that knows of an anomaly must not be on disk before the anomaly is.
 func TestNothingIsKeptThatTheDatabaseDoesNotKnow(t *testing.T) {
 	s := newStage(t, "K-1")
 	s.live("K-1", 0, learnt)

@@ -52,7 +52,7 @@ type eventsOut struct {
 }
 
 // evaluateNab scores every series of a folder with the one frozen configuration and writes the results as the Numenta
-// benchmark reads them. The labels are read after the scores are fixed.
+// benchmark reads them. The labels are laid beside the scores once these are fixed.
 func (t *tool) evaluateNab(cmd *cobra.Command, f nabFlags) error {
 	if f.data == "" {
 		return errors.New("--format nab needs --data, the folder that holds <category>/<file>.csv")
@@ -77,6 +77,9 @@ func (t *tool) evaluateNab(cmd *cobra.Command, f nabFlags) error {
 		}
 	}
 	series, err := score.ReadFolder(f.data, f.out)
+	if errors.Is(err, score.ErrPassedOver) {
+		return fmt.Errorf("--out: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}

@@ -164,6 +164,7 @@ func TestWhatIsWrongWithAFolderIsSaid(t *testing.T) {
 		{"a name that the benchmark cannot read", []string{"--detector", "underscore"}, []string{"--data", data, "--out", out, "--detector", "a_b"}},
 		{"results that would be data", []string{"--out", "among the data"}, []string{"--data", data, "--out", data}},
 		{"results that would be data by their name", []string{"--out", "among the data"}, []string{"--data", data, "--out", filepath.Dir(data), "--detector", "data"}},
+		{"results in a category of the data", []string{"--out", "calm.csv", "give another folder"}, []string{"--data", data, "--out", filepath.Join(data, "rooms")}},
 		{"no rate", []string{"--false-per-day"}, []string{"--data", data, "--out", out, "--false-per-day", "NaN"}},
 		{"labels that are not there", []string{"--labels", "nothing.json"}, []string{"--data", data, "--labels", labels + "nothing.json"}},
 		{"labels that are none", []string{"--labels", file}, []string{"--data", data, "--labels", file}},

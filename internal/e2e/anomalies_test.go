@@ -23,8 +23,8 @@ const (
 
 // A fleet lives five days of ordinary life, which are loaded as a history. Then comes an evening at a hundred and twenty
 // times the speed, in which the fans of some kiosks slow down; that crosses no threshold. At last, in real time (rules
-// look at what is new only), their cases get hot, and the threshold is crossed. The evening begins at half past six by
-// the kiosks' clocks whenever the test runs: staff, who change much, have gone by then, and customers come still.
+// look at what is new only), their cases get hot, and the threshold is crossed. The evening begins between six and seven
+// by the kiosks' clocks whenever the test runs: staff, who change much, have gone by then, and customers come still.
 const (
 	worn     = 4 // kiosks whose fans slow down
 	healthy  = 3

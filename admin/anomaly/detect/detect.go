@@ -37,7 +37,7 @@ type Metric struct {
 	quick, change Sides
 
 	held  [holds]float32
-	rare  uint8  // rare values since one was learnt
+	rare  uint8  // rare values since one was learnt, counted for all calibrations together
 	trees *trees // nil without Config.Trees
 }
 
@@ -312,8 +312,12 @@ func (m *Metric) learn(s *sample) {
 	m.n = min(m.n+1, math.MaxUint32-1)
 }
 
-// teaches reports whether a detector's calibration learns the value. Of values that are rare to it one in rareEach is, so
-// that a fault of hours does not make the next one usual, and what goes on is learnt in the end.
+// teaches reports whether a detector's calibration learns the value. Of values that are rare to one of them one in rareEach
+// is, so that a fault of hours does not make the next one usual, and what goes on is learnt in the end.
+//
+// The four calibrations share the count. Of what is rare to several at once, one in rareEach holds only for all of them
+// together: with two, one learns every second value and the other none; with four, the last learns every one. The constants
+// were chosen with that; a count for each scores less in the benchmark (see docs/adr/0014).
 func (m *Metric) teaches(s *sample, by int) bool {
 	if s.rare>>by&1 == 0 {
 		return true

@@ -24,13 +24,17 @@ import (
 // passed over. Times are "2006-01-02 15:04:05" in UTC or RFC 3339. Windows line ends, a byte order mark and
 // empty lines do no harm. Where there is no value (nothing, null, NaN, an infinite one), it is NaN in the series.
 //
-// Errors: of the file system; one that names file and line for a row that cannot be read; one if there is no
-// .csv file at all.
+// Errors: of the file system; one that names file and line for a row that cannot be read; ErrPassedOver for a .csv file
+// that no detector wrote in the folder besides; one if there is no .csv file at all.
 func ReadFolder(dir, besides string) ([]Series, error) {
 	root := DataFolder(dir)
 	skip, _ := os.Stat(besides) // nothing to pass over if it is not there
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, fmt.Errorf("read data folder: %w", err)
+	}
 	var all []Series
-	err := walk(root, skip, func(path string) error {
+	err = walk([]folder{{root, info}}, skip, func(path string) error {
 		s, err := ReadSeries(path)
 		if err != nil {
 			return err
@@ -52,8 +56,11 @@ func ReadFolder(dir, besides string) ([]Series, error) {
 	return all, nil
 }
 
-// walk calls each with the .csv files of a folder and of those below it, besides one; links are followed.
-func walk(dir string, besides fs.FileInfo, each func(path string) error) error {
+// walk calls each with the .csv files of the last of these folders, of which each is in the one before, and of those below
+// it, besides one. Links are followed, but not into a folder that they are in. One that leads nowhere is passed over; only if
+// it should be a series, that is an error.
+func walk(folders []folder, besides fs.FileInfo, each func(path string) error) error {
+	dir := folders[len(folders)-1].path
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
@@ -65,12 +72,19 @@ func walk(dir string, besides fs.FileInfo, each func(path string) error) error {
 		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path)
 		switch {
+		case err != nil && e.Type()&fs.ModeSymlink != 0:
+			if !isSeries(path) {
+				continue
+			}
+			err = fmt.Errorf("%w: a link that leads nowhere: remove it, or put back what it leads to", err)
 		case err != nil:
 		case info.IsDir():
-			if !os.SameFile(info, besides) {
-				err = walk(path, besides, each)
+			if os.SameFile(info, besides) {
+				err = onlyResults(folder{path, info})
+			} else {
+				err = enter(folders, folder{path, info}, besides, each)
 			}
-		case info.Mode().IsRegular() && strings.EqualFold(filepath.Ext(path), ".csv"):
+		case info.Mode().IsRegular() && isSeries(path):
 			err = each(path)
 		}
 		if err != nil {
@@ -78,6 +92,44 @@ func walk(dir string, besides fs.FileInfo, each func(path string) error) error {
 		}
 	}
 	return nil
+}
+
+// folder is one that is read.
+type folder struct {
+	path string
+	info fs.FileInfo
+}
+
+// enter walks a folder in the last of these, unless it is one of them.
+func enter(folders []folder, next folder, besides fs.FileInfo, each func(path string) error) error {
+	if slices.ContainsFunc(folders, func(f folder) bool { return os.SameFile(f.info, next.info) }) {
+		return nil
+	}
+	return walk(append(slices.Clip(folders), next), besides, each)
+}
+
+func isSeries(path string) bool { return strings.EqualFold(filepath.Ext(path), ".csv") }
+
+// ErrPassedOver is returned for a series in the folder that is passed over.
+var ErrPassedOver = errors.New("the series would not be read, since results go into a folder that it is in: give another folder for them")
+
+// onlyResults returns ErrPassedOver for a .csv file in a folder or below that no detector wrote: it lacks their column.
+func onlyResults(dir folder) error {
+	return walk([]folder{dir}, nil, func(path string) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		line, err := bufio.NewReader(f).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if columnOf(strings.Split(line, ","), scoreColumn) < 0 {
+			return fmt.Errorf("%s: %w", path, ErrPassedOver)
+		}
+		return nil
+	})
 }
 
 // DataFolder returns the folder that ReadFolder reads: data in one that holds the folders data and labels, as the benchmark

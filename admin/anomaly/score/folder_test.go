@@ -139,7 +139,7 @@ func TestWhatReadFolderReads(t *testing.T) {
 	put(t, filepath.Join(dir, "data", "b", "two words.CSV"), rows)
 	put(t, filepath.Join(dir, "data", "a.csv"), rows)
 	put(t, filepath.Join(dir, "data", ".hidden", "c.csv"), "?")
-	put(t, filepath.Join(dir, "data", "results", "ours", "ours_a.csv"), rows)
+	put(t, filepath.Join(dir, "data", "results", "ours", "ours_a.csv"), "timestamp,value,anomaly_score,label\n")
 	elsewhere := t.TempDir()
 	put(t, filepath.Join(elsewhere, "d.csv"), rows)
 	if err := os.Symlink(elsewhere, filepath.Join(dir, "data", "linked")); err != nil {
@@ -152,6 +152,62 @@ func TestWhatReadFolderReads(t *testing.T) {
 	put(t, filepath.Join(dir, "labels", "windows.json"), "{}")
 	if got := names(dir, filepath.Join(dir, "data", "results")); !slices.Equal(got, want) {
 		t.Errorf("of the benchmark's folder read %q, want %q", got, want)
+	}
+}
+
+func TestLinksInAFolder(t *testing.T) {
+	const rows = "2014-04-01 00:05:00,20\n"
+	for _, tt := range []struct {
+		name  string
+		links map[string]string // what they lead to, by their names
+		want  string            // names of the series
+		wrong string            // part of the error
+	}{
+		{"to nowhere", map[string]string{"README": "nowhere", "b/old": "../gone"}, "a.csv b/c.csv", ""},
+		{"to itself", map[string]string{"self": "self"}, "a.csv b/c.csv", ""},
+		{"a series to nowhere", map[string]string{"b/d.csv": "nowhere.csv"}, "", filepath.Join("b", "d.csv") + ": no such file or directory: a link that leads nowhere"},
+		{"to the folders above", map[string]string{"b/up": "..", "b/here": ".", "here": "."}, "a.csv b/c.csv", ""},
+		{"to one another", map[string]string{"b/other": "../e", "e/other": "../b"}, "a.csv b/c.csv b/other/f.csv e/f.csv e/other/c.csv", ""},
+		{"to a series", map[string]string{"g.csv": "b/c.csv"}, "a.csv b/c.csv g.csv", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			put(t, filepath.Join(dir, "a.csv"), rows)
+			put(t, filepath.Join(dir, "b", "c.csv"), rows)
+			if tt.links["e/other"] != "" {
+				put(t, filepath.Join(dir, "e", "f.csv"), rows)
+			}
+			for name, to := range tt.links {
+				if err := os.Symlink(filepath.FromSlash(to), filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			series, err := ReadFolder(dir, "")
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wrong) {
+					t.Fatalf("got the error %v, want one with %q", err, tt.wrong)
+				}
+				return
+			}
+			var got []string
+			for _, s := range series {
+				got = append(got, s.Name)
+			}
+			if err != nil || strings.Join(got, " ") != tt.want {
+				t.Errorf("got %q and %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestASeriesIsNotPassedOverInSilence(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.csv"), "2014-04-01 00:05:00,20\n")
+	put(t, filepath.Join(dir, "group", "b", "c.csv"), "timestamp,value\n2014-04-01 00:05:00,20\n")
+	for _, besides := range []string{filepath.Join(dir, "group"), filepath.Join(dir, "group", "b")} {
+		if _, err := ReadFolder(dir, besides); !errors.Is(err, ErrPassedOver) || !strings.Contains(err.Error(), "c.csv") {
+			t.Errorf("besides %s: got %v", besides, err)
+		}
 	}
 }
 

@@ -34,11 +34,14 @@ func Write(dir, detector string, series []Series, tracks []Track) error {
 	return nil
 }
 
+// scoreColumn is by what results can be told from series.
+const scoreColumn = "anomaly_score"
+
 func writeResult(w io.Writer, s Series, scores []float64) error {
 	if len(scores) != len(s.Points) {
 		return fmt.Errorf("%s: %d scores for %d rows", s.Name, len(scores), len(s.Points))
 	}
-	if _, err := io.WriteString(w, "timestamp,value,anomaly_score,label\n"); err != nil {
+	if _, err := io.WriteString(w, "timestamp,value,"+scoreColumn+",label\n"); err != nil {
 		return err
 	}
 	for i := range s.Points {
