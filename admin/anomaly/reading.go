@@ -78,6 +78,7 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	if e.zone != k.Timezone || e.place == nil {
 		e.zone, e.place = k.Timezone, timezone.OrUTC(k.Timezone)
 	}
+	w.followModel(e, k)
 	found := e.kiosk.Step(r.Time.In(e.place), values, *w.tuning.Load())
 	e.score, e.scored = math.Round(found.Score*scoreSteps)/scoreSteps, true
 	w.follow(e, k, r, found)
@@ -128,8 +129,8 @@ func (w *Watch) renew(e *entry, k *fleet.Kiosk) {
 		w.counts.open.Add(-1)
 		w.close(e.open, w.cfg.Now().UTC())
 	}
-	prior := w.prior(k)
-	e.id, e.kiosk, e.source, e.newest, e.since, e.peers, e.scored, e.open, e.orphan = k.ID, watch.New(&w.cfg.Detect, prior), fleet.Source{}, 0, 0, 0, false, nil, 0
+	e.model = w.model.Load()
+	e.id, e.kiosk, e.source, e.newest, e.since, e.peers, e.scored, e.open, e.orphan = k.ID, watch.New(&w.cfg.Detect, w.prior(e.model, k)), fleet.Source{}, 0, 0, 0, false, nil, 0
 }
 
 // follow opens, continues and ends the kiosk's anomaly. The entry's lock is held.

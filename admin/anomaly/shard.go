@@ -31,6 +31,7 @@ type entry struct {
 	mu     sync.Mutex // guards the rest
 	id     int64      // of the registration: another kiosk may get the serial
 	kiosk  *watch.Kiosk
+	model  *Model       // whose prior the kiosk has
 	source fleet.Source // of the newest reading that was looked at
 	newest int64        // its time, Unix milliseconds
 	since  int64        // time of the first reading
@@ -78,13 +79,14 @@ func (w *Watch) begin(s *shard, k *fleet.Kiosk) *entry {
 	if e := s.entry(k.Serial); e != nil {
 		return e
 	}
-	prior := w.prior(k)
+	m := w.model.Load()
+	prior := w.prior(m, k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e, ok := s.kiosks[k.Serial]; ok {
 		return e
 	}
-	e := &entry{id: k.ID, kiosk: watch.New(&w.cfg.Detect, prior)}
+	e := &entry{id: k.ID, kiosk: watch.New(&w.cfg.Detect, prior), model: m}
 	s.adopt(k.Serial, e)
 	return e
 }
@@ -120,8 +122,16 @@ type named struct {
 	*entry
 }
 
-// prior returns what the model at work knows of kiosks like this one.
-func (w *Watch) prior(k *fleet.Kiosk) *watch.Prior { return w.model.Load().Prior(w.modelOf(k), k.Site) }
+// prior returns what a model knows of kiosks like this one.
+func (w *Watch) prior(m *Model, k *fleet.Kiosk) *watch.Prior { return m.Prior(w.modelOf(k), k.Site) }
+
+// followModel gives a kiosk the prior of the model at work, if another one is since. The entry's lock is held.
+func (w *Watch) followModel(e *entry, k *fleet.Kiosk) {
+	if m := w.model.Load(); m != e.model {
+		e.model = m
+		e.kiosk.UsePrior(w.prior(m, k))
+	}
+}
 
 func (w *Watch) modelOf(k *fleet.Kiosk) string {
 	if w.cfg.ModelOf != nil {

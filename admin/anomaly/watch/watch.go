@@ -67,6 +67,10 @@ func New(cfg *Config, prior *Prior) *Kiosk {
 	return k
 }
 
+// UsePrior replaces what the fleet knows of kiosks like it; nil: nothing. What the kiosk has learnt itself, and what it
+// was given at its begin, stays: the new prior tells of metrics that come from now on, and of how rare a sudden change is.
+func (k *Kiosk) UsePrior(prior *Prior) { k.prior = prior }
+
 // Step scores a reading, then learns it. Values are gauges, sorted by metric, and finite; at is in the kiosk's zone,
 // and later than that of the reading before: an earlier one is not looked at. A nil tuning is 1 for all.
 func (k *Kiosk) Step(at time.Time, values []fleet.Value, tuning Tuning) Finding {
