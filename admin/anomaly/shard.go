@@ -42,7 +42,9 @@ type entry struct {
 	known  string // id of the anomaly that was open when the state was written
 	// orphan says that open is of before a crash and the detectors, whose state is a little older, know nothing of it:
 	// it is over at this time unless they find it again. 0: not so; orphanSoon: it counts from the next reading.
-	orphan  int64
+	orphan int64
+	// adrift says that the detectors have an anomaly open that was closed meanwhile, and until when they may. 0: not so.
+	adrift  int64
 	changed bool // since the latest snapshot
 	gone    bool // it was forgotten
 	zone    string
@@ -98,6 +100,8 @@ func (s *shard) adopt(serial string, e *entry) {
 		if e.open = a; a.ID != e.known {
 			e.orphan = orphanSoon
 		}
+	} else if e.kiosk.Open() {
+		e.adrift = e.newest + adrift.Milliseconds()
 	}
 	if s.kiosks == nil {
 		s.kiosks = map[string]*entry{}

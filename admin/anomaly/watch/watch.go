@@ -105,6 +105,10 @@ func (k *Kiosk) Score() float64 { return float64(k.episode.score) }
 // Open reports whether an anomaly is open.
 func (k *Kiosk) Open() bool { return k.episode.open }
 
+// End ends the open anomaly, if there is one, for a reason that no reading tells. If the kiosk is still unusual, its next
+// reading opens another one.
+func (k *Kiosk) End() { k.episode.open = false }
+
 // Learning reports whether too little is known of the kiosk for anything to be unusual: nothing of its like, and less
 // than a day of its own.
 func (k *Kiosk) Learning() bool { return k.episode.hours < learning }
