@@ -161,7 +161,9 @@ func (w *Watch) takeUp(open []fleet.Anomaly) {
 }
 
 // UseModel puts a model to work: kiosks that are seen for the first time begin with what it knows. Kiosks that are
-// known stay with what they have learnt themselves.
+// known keep what they have learnt themselves; from their next reading on they see by the new model how rare a sudden
+// change is, and what is known of metrics that come. Call it before Run and the first reading, too: until then nothing is
+// known of the fleet.
 func (w *Watch) UseModel(m Model) { w.model.Store(&m) }
 
 // Observe lets f know what happens to anomalies, after it is stored. Call it before Run; f must not wait.

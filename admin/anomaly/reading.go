@@ -24,6 +24,11 @@ const orphanSoon = -1
 // find it again: as long as one has to be quiet to be over.
 const orphaned = 30 * time.Minute
 
+// adrift is how long the detectors go on with an anomaly that is open nowhere else. It may have ended before a crash, and
+// then it ends for them within the readings of the minute after their state; or it was closed because detection was
+// switched off.
+const adrift = orphaned
+
 // gauges is memory for the values of one reading.
 type gauges [watch.MaxMetrics]fleet.Value
 
@@ -58,6 +63,11 @@ func (w *Watch) Reading(r *fleet.Reading) {
 		return
 	}
 	e.newest = ms
+	if e.adrift != 0 && ms >= e.adrift {
+		if e.adrift = 0; e.open == nil {
+			e.kiosk.End()
+		}
+	}
 	if e.orphan == orphanSoon {
 		e.orphan = ms + orphaned.Milliseconds()
 	}
@@ -78,6 +88,7 @@ func (w *Watch) Reading(r *fleet.Reading) {
 	if e.zone != k.Timezone || e.place == nil {
 		e.zone, e.place = k.Timezone, timezone.OrUTC(k.Timezone)
 	}
+	w.followModel(e, k)
 	found := e.kiosk.Step(r.Time.In(e.place), values, *w.tuning.Load())
 	e.score, e.scored = math.Round(found.Score*scoreSteps)/scoreSteps, true
 	w.follow(e, k, r, found)
@@ -128,8 +139,8 @@ func (w *Watch) renew(e *entry, k *fleet.Kiosk) {
 		w.counts.open.Add(-1)
 		w.close(e.open, w.cfg.Now().UTC())
 	}
-	prior := w.prior(k)
-	e.id, e.kiosk, e.source, e.newest, e.since, e.peers, e.scored, e.open, e.orphan = k.ID, watch.New(&w.cfg.Detect, prior), fleet.Source{}, 0, 0, 0, false, nil, 0
+	e.model = w.model.Load()
+	e.id, e.kiosk, e.source, e.newest, e.since, e.peers, e.scored, e.open, e.orphan, e.adrift = k.ID, watch.New(&w.cfg.Detect, w.prior(e.model, k)), fleet.Source{}, 0, 0, 0, false, nil, 0, 0
 }
 
 // follow opens, continues and ends the kiosk's anomaly. The entry's lock is held.

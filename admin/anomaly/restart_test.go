@@ -109,6 +109,53 @@ func opened(t *testing.T) (*stage, fleet.Anomaly) {
 	return s, open[0]
 }
 
+// An anomaly is over when detection is switched off. What is still unusual when it is switched on again is another one.
+func TestAFaultThatGoesOnWhileNobodyWatchesOpensAnother(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		pause  int // readings
+		within int // readings until another one is open
+		change []func(*fleet.Reading)
+		want   int // anomalies that are open in the end
+	}{
+		{"a day", 24 * 12, 8, []func(*fleet.Reading){hot}, 1},
+		{"some minutes", 2, 8, []func(*fleet.Reading){hot}, 1},
+		{"it ended meanwhile", 24 * 12, 8, nil, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStage(t, "K-1")
+			s.live("K-1", 0, learnt)
+			s.live("K-1", learnt, learnt+3, hot)
+			s.must(s.Finish(t.Context()))
+			open := func() int {
+				found, err := s.store.OpenAnomalies(t.Context())
+				s.must(err)
+				return len(found)
+			}
+			if open() != 1 {
+				t.Fatal("there is no anomaly to go on")
+			}
+			files, err := OpenFiles(filepath.Join(s.dir, "anomaly"))
+			s.must(err)
+			off := s.config(files)
+			off.Disabled = true
+			w, err := New(t.Context(), off)
+			s.must(err)
+			s.must(w.Finish(t.Context()))
+			if open() != 0 {
+				t.Error("it is open though nobody watches")
+			}
+			s.start()
+			from := learnt + 3 + tt.pause
+			s.live("K-1", from, from+tt.within, tt.change...)
+			s.must(s.Checkpoint(t.Context()))
+			if got := open(); got != tt.want || s.Stats().Open != int64(tt.want) {
+				t.Errorf("%d open, %+v, want %d", got, s.Stats(), tt.want)
+			}
+		})
+	}
+}
+
 func TestAnAnomalyThatIsFoundAgainAfterACrashIsTheSame(t *testing.T) {
 	for _, test := range []struct {
 		name string

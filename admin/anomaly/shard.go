@@ -31,6 +31,7 @@ type entry struct {
 	mu     sync.Mutex // guards the rest
 	id     int64      // of the registration: another kiosk may get the serial
 	kiosk  *watch.Kiosk
+	model  *Model       // whose prior the kiosk has
 	source fleet.Source // of the newest reading that was looked at
 	newest int64        // its time, Unix milliseconds
 	since  int64        // time of the first reading
@@ -41,7 +42,9 @@ type entry struct {
 	known  string // id of the anomaly that was open when the state was written
 	// orphan says that open is of before a crash and the detectors, whose state is a little older, know nothing of it:
 	// it is over at this time unless they find it again. 0: not so; orphanSoon: it counts from the next reading.
-	orphan  int64
+	orphan int64
+	// adrift says that the detectors have an anomaly open that was closed meanwhile, and until when they may. 0: not so.
+	adrift  int64
 	changed bool // since the latest snapshot
 	gone    bool // it was forgotten
 	zone    string
@@ -78,13 +81,14 @@ func (w *Watch) begin(s *shard, k *fleet.Kiosk) *entry {
 	if e := s.entry(k.Serial); e != nil {
 		return e
 	}
-	prior := w.prior(k)
+	m := w.model.Load()
+	prior := w.prior(m, k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e, ok := s.kiosks[k.Serial]; ok {
 		return e
 	}
-	e := &entry{id: k.ID, kiosk: watch.New(&w.cfg.Detect, prior)}
+	e := &entry{id: k.ID, kiosk: watch.New(&w.cfg.Detect, prior), model: m}
 	s.adopt(k.Serial, e)
 	return e
 }
@@ -96,6 +100,8 @@ func (s *shard) adopt(serial string, e *entry) {
 		if e.open = a; a.ID != e.known {
 			e.orphan = orphanSoon
 		}
+	} else if e.kiosk.Open() {
+		e.adrift = e.newest + adrift.Milliseconds()
 	}
 	if s.kiosks == nil {
 		s.kiosks = map[string]*entry{}
@@ -120,8 +126,16 @@ type named struct {
 	*entry
 }
 
-// prior returns what the model at work knows of kiosks like this one.
-func (w *Watch) prior(k *fleet.Kiosk) *watch.Prior { return w.model.Load().Prior(w.modelOf(k), k.Site) }
+// prior returns what a model knows of kiosks like this one.
+func (w *Watch) prior(m *Model, k *fleet.Kiosk) *watch.Prior { return m.Prior(w.modelOf(k), k.Site) }
+
+// followModel gives a kiosk the prior of the model at work, if another one is since. The entry's lock is held.
+func (w *Watch) followModel(e *entry, k *fleet.Kiosk) {
+	if m := w.model.Load(); m != e.model {
+		e.model = m
+		e.kiosk.UsePrior(w.prior(m, k))
+	}
+}
 
 func (w *Watch) modelOf(k *fleet.Kiosk) string {
 	if w.cfg.ModelOf != nil {

@@ -35,7 +35,7 @@ func (w *Watch) load(s *shard) {
 				s.changed = true // it was deleted while nobody watched
 				continue
 			}
-			e, err := w.restore(st, w.prior(k))
+			e, err := w.restore(st, k)
 			if err == nil && e.id != k.ID {
 				continue // it was deleted, and this is another one
 			}
@@ -76,8 +76,8 @@ func (e *entry) appendState(b []byte) ([]byte, error) {
 
 var errState = errors.New("a state of an unknown form")
 
-// restore makes an entry of what appendState wrote.
-func (w *Watch) restore(st *fleet.AnomalyState, prior *watch.Prior) (*entry, error) {
+// restore makes an entry of what appendState wrote of a kiosk.
+func (w *Watch) restore(st *fleet.AnomalyState, k *fleet.Kiosk) (*entry, error) {
 	b := st.Data
 	if len(b) == 0 || b[0] != stateVersion {
 		return nil, errState
@@ -105,7 +105,8 @@ func (w *Watch) restore(st *fleet.AnomalyState, prior *watch.Prior) (*entry, err
 	if !math.IsNaN(score) {
 		e.score, e.scored = score, true
 	}
-	e.kiosk = watch.New(&w.cfg.Detect, prior)
+	e.model = w.model.Load()
+	e.kiosk = watch.New(&w.cfg.Detect, w.prior(e.model, k))
 	if err := e.kiosk.UnmarshalBinary(b); err != nil {
 		return nil, err
 	}

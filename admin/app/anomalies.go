@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,11 +40,15 @@ func (a *App) openAnomalies(ctx context.Context, metrics prometheus.Registerer) 
 // modelsEvery is how soon a model is at work that another process has promoted.
 const modelsEvery = 2 * time.Second
 
-// followModels puts each model to work that is promoted, by whichever process, until ctx ends.
-func (a *App) followModels(ctx context.Context) {
+// followModels puts the model at work to work, calls ready, then puts each one to work that is promoted, by whichever
+// process, until ctx ends.
+func (a *App) followModels(ctx context.Context, ready func()) {
+	once := sync.OnceFunc(ready)
+	defer once()
 	a.models.Follow(ctx, modelsEvery, a.log, func(f *model.File) {
 		a.anomalies.UseModel(anomaly.Model{Version: f.Version, Prior: f.PriorFor})
 		a.log.Info("model at work", "model", f.Version)
+		once()
 	})
 }
 

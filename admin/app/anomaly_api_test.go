@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"kioskfleet/admin/anomaly"
 	"kioskfleet/admin/anomaly/model"
 	"kioskfleet/admin/fleet"
 )
@@ -51,6 +52,55 @@ func TestWhoPutsAModelToWorkIsAudited(t *testing.T) {
 	}
 	if len(log) != 2 {
 		t.Errorf("what failed is audited: %v", log)
+	}
+}
+
+// A start waits for the model at work before it loads what kiosks have learnt; without a usable one it does not wait.
+func TestTheModelAtWorkIsReadBeforeAnythingElseBegins(t *testing.T) {
+	promoted := func(t *testing.T, dir string) string {
+		t.Helper()
+		kept := OpenModels(&Config{DataDir: dir})
+		m, err := kept.Add(t.Context(), &model.File{Model: fleet.Model{Origin: fleet.ModelManual, CreatedAt: time.Now()}}, fleet.ModelCandidate, "", "ann")
+		if err == nil {
+			m, err = kept.Promote(t.Context(), m.Version, "ann")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Version
+	}
+	for _, tt := range []struct {
+		name    string
+		prepare func(t *testing.T, dir string) (want string)
+	}{
+		{"none", func(*testing.T, string) string { return model.BuiltIn }},
+		{"promoted", promoted},
+		{"damaged index", func(t *testing.T, dir string) string {
+			promoted(t, dir)
+			if err := os.WriteFile(filepath.Join(dir, "models", "index.json"), []byte("no index"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return model.BuiltIn
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			want := tt.prepare(t, dir)
+			a, stop := run(t, dir)
+			within(t, time.Minute, "readiness", func() error { return a.ready(t.Context()) })
+			stop()
+			ctx, cancel := context.WithCancel(t.Context())
+			a.anomalies.UseModel(anomaly.Model{Version: "of before"})
+			got, times := "", 0
+			a.followModels(ctx, func() {
+				got = a.anomalies.Now("K-1").Detector
+				times++
+				cancel()
+			})
+			if got != want || times != 1 {
+				t.Errorf("ready %d times, with the model %q, want once with %q", times, got, want)
+			}
+		})
 	}
 }
 

@@ -318,6 +318,11 @@ func (a *App) Run(ctx context.Context) error {
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 
+	// Detectors are loaded with what the fleet knows: first its model, then who loads them.
+	modelled := make(chan struct{})
+	group.Go(func() error { a.followModels(ctx, func() { close(modelled) }); return nil })
+	<-modelled
+
 	group.Go(func() error { return a.series.Run(ctx) })
 	group.Go(func() error { return a.rollups.Run(ctx) })
 	group.Go(func() error { return a.registry.Run(ctx) })
@@ -325,7 +330,6 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error { return a.outflow.Run(work) })
 	group.Go(func() error { return a.availability.Run(work) })
 	group.Go(func() error { return a.anomalies.Run(work) })
-	group.Go(func() error { a.followModels(ctx); return nil })
 	group.Go(func() error { return a.trainer.Run(ctx) })
 	group.Go(func() error { return a.alerts.engine.Run(work) })
 	group.Go(func() error { return a.alerts.desk.Run(work) })

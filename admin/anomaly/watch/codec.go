@@ -152,7 +152,8 @@ func (c *coder) other(s state) {
 	}
 }
 
-// AppendBinary appends the kiosk's state to b. The state goes on exactly as the kiosk would have.
+// AppendBinary appends the kiosk's state to b. Restored into a kiosk with the same prior, which is no part of it, the
+// state goes on exactly as the kiosk would have.
 func (k *Kiosk) AppendBinary(b []byte) ([]byte, error) {
 	c := coder{b: append(b, version)}
 	k.code(&c)
@@ -162,7 +163,7 @@ func (k *Kiosk) AppendBinary(b []byte) ([]byte, error) {
 	return c.b, nil
 }
 
-// UnmarshalBinary restores a state into a kiosk made by New.
+// UnmarshalBinary restores a state into a kiosk made by New, whose prior stays.
 //
 // Errors: a state of another version, or a broken one; the kiosk is as new then.
 func (k *Kiosk) UnmarshalBinary(b []byte) error {

@@ -1,6 +1,9 @@
 package watch
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	high    = 0.99           // the score that opens an anomaly
@@ -158,6 +161,21 @@ type kept struct {
 	part
 	partners [named]uint8 // sensors it goes with, the closest first, plus 1; 0: none
 	among    uint16       // siblings, for a comparison with them
+}
+
+// shift makes room for a new sensor i in what is kept of the peak.
+func (e *episode) shift(i int) {
+	if i >= len(e.parts) {
+		return
+	}
+	e.parts = slices.Insert(e.parts, i, kept{})
+	for p := range e.parts {
+		for o, partner := range e.parts[p].partners {
+			if int(partner) > i {
+				e.parts[p].partners[o]++
+			}
+		}
+	}
 }
 
 // keep remembers what the sensors contribute now.

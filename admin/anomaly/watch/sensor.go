@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"slices"
 	"time"
 	"unique"
 
@@ -139,9 +138,7 @@ func (k *Kiosk) add(values []fleet.Value, n int) {
 		for j := range k.sensors {
 			k.sensors[j].rel.shift(i)
 		}
-		if i < len(k.episode.parts) {
-			k.episode.parts = slices.Insert(k.episode.parts, i, kept{})
-		}
+		k.episode.shift(i)
 	}
 }
 

@@ -71,6 +71,33 @@ func TestNewMetricsLeaveTheOthersAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestAnOpenAnomalyKeepsItsPartnersWhenMetricsCome(t *testing.T) {
+	cfg := Default()
+	k := New(&cfg, nil)
+	see := func(names ...string) {
+		var values []fleet.Value
+		for _, n := range names {
+			values = append(values, fleet.Value{Metric: n, Value: 1})
+		}
+		k.match(values)
+	}
+	see("c.a", "c.b", "c.c", "c.d")
+	k.episode.open = true
+	k.keep()
+	k.episode.parts[1] = kept{part: part{evidence: 5, kind: relationKind}, partners: [named]uint8{1, 4}}
+	for _, names := range [][]string{
+		{"c.a", "c.b", "c.c", "c.d"},
+		{"a.first", "c.a", "c.b", "c.c", "c.d"},
+		{"a.first", "c.a", "c.aa", "c.b", "c.bb", "c.c", "c.d", "z.last"},
+	} {
+		see(names...)
+		got := k.Explain()
+		if len(got) != 1 || got[0].Metric != "c.b" || !slices.Equal(got[0].With, []string{"c.a", "c.d"}) {
+			t.Errorf("with %v: %+v, want c.b with c.a and c.d", names, got)
+		}
+	}
+}
+
 func TestMoreMetricsThanAreWatched(t *testing.T) {
 	cfg := Default()
 	k := New(&cfg, nil)

@@ -67,6 +67,10 @@ func New(cfg *Config, prior *Prior) *Kiosk {
 	return k
 }
 
+// UsePrior replaces what the fleet knows of kiosks like it; nil: nothing. What the kiosk has learnt itself, and what it
+// was given at its begin, stays: the new prior tells of metrics that come from now on, and of how rare a sudden change is.
+func (k *Kiosk) UsePrior(prior *Prior) { k.prior = prior }
+
 // Step scores a reading, then learns it. Values are gauges, sorted by metric, and finite; at is in the kiosk's zone,
 // and later than that of the reading before: an earlier one is not looked at. A nil tuning is 1 for all.
 func (k *Kiosk) Step(at time.Time, values []fleet.Value, tuning Tuning) Finding {
@@ -100,6 +104,10 @@ func (k *Kiosk) Score() float64 { return float64(k.episode.score) }
 
 // Open reports whether an anomaly is open.
 func (k *Kiosk) Open() bool { return k.episode.open }
+
+// End ends the open anomaly, if there is one, for a reason that no reading tells. If the kiosk is still unusual, its next
+// reading opens another one.
+func (k *Kiosk) End() { k.episode.open = false }
 
 // Learning reports whether too little is known of the kiosk for anything to be unusual: nothing of its like, and less
 // than a day of its own.
