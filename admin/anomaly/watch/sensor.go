@@ -146,7 +146,7 @@ func (k *Kiosk) add(values []fleet.Value, n int) {
 func (k *Kiosk) first(s *sensor, v fleet.Value) {
 	last := k.clock.last
 	*s = sensor{
-		// Kiosks have the same metrics: one copy of a name is enough.
+		// Kiosks have the same metrics: those that come together share a copy of each name.
 		name: unique.Make(v.Metric).Value(), present: true, x: v.Value, origin: v.Value,
 		last: last, since: last, ready: last + int64(1000*restart),
 	}
